@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+# Finds reports of kernel faults in a console log; sourced.
+# shellcheck shell=bash
+
+SPLAT='WARNING: |BUG: |kernel BUG at|KASAN: |UBSAN: |Oops|general protection fault|Kernel panic'
+SPLAT+='|possible (circular|recursive|irq lock) |suspicious RCU usage|bad unlock balance'
+SPLAT+='|inconsistent (lock|\{)|held lock freed|lock held when returning|Invalid wait context'
+SPLAT+='|nested lock was not taken|INFO: task .* blocked for|detected (stalls|expedited stalls)'
+SPLAT+='|self-detected stall|unreferenced object|list_(add|del) corruption|refcount_t: '
+SPLAT+='|sleeping function called|Bad page (state|map)|rust_kernel: panicked|unable to handle'
+SPLAT+='|Busy inodes after unmount|still in use \([0-9]+\)|Objects remaining'
+
+# What a healthy boot prints.  User-mode Linux: PROVE_LOCKING stumbles over its
+# own interrupt flags there; the UML kernel is built without it.
+BENIGN='WARNING: Spectre|Memory policy: |unregister_netdevice: waiting'
+
+# report_splat LOG: prints the first report with what follows it; true if
+# there was one.
+report_splat() {
+	local line
+	line=$(grep -nE "$SPLAT" "$1" | grep -vE "$BENIGN" | head -n 1 | cut -d: -f1)
+	[[ -n $line ]] || return 1
+	{
+		printf -- '---- kernel fault ----\n'
+		# Lockdep prints a frame of "=" before its headline.
+		sed -n "$((line > 2 ? line - 2 : 1)),$((line + 80))p" "$1"
+		printf -- '----------------------\n'
+	} >&2
+}
