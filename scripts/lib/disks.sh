@@ -11,6 +11,15 @@ disk_type() {
 	esac
 }
 
+# quietly COMMAND..: its output only if it fails.
+quietly() {
+	local output
+	output=$("$@" 2>&1 </dev/null) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+}
+
 # make_disk FILE SPEC: prints the path of the image, with ":ro" if it may not
 # be written.
 make_disk() {
@@ -24,12 +33,12 @@ make_disk() {
 		return
 		;;
 	image-squashfs)
-		mksquashfs "$rest" "$file" -comp gzip -quiet -no-progress >&2 || return 1
+		quietly mksquashfs "$rest" "$file" -comp gzip -no-progress || return 1
 		printf '%s:ro\n' "$file"
 		return
 		;;
 	image-erofs)
-		mkfs.erofs --quiet "$file" "$rest" >&2 || return 1
+		quietly mkfs.erofs "$file" "$rest" || return 1
 		printf '%s:ro\n' "$file"
 		return
 		;;
@@ -41,9 +50,9 @@ make_disk() {
 	truncate -s "$size" "$file" || return 1
 	case $kind in
 	raw) ;;
-	ext4) mkfs.ext4 -q -F "${options[@]}" "$file" >&2 ;;
-	xfs) mkfs.xfs -q -f "${options[@]}" "$file" >&2 ;;
-	btrfs) mkfs.btrfs -q -f "${options[@]}" "$file" >&2 ;;
+	ext4) quietly mkfs.ext4 -q -F "${options[@]}" "$file" ;;
+	xfs) quietly mkfs.xfs -q -f "${options[@]}" "$file" ;;
+	btrfs) quietly mkfs.btrfs -q -f "${options[@]}" "$file" ;;
 	*) die "unknown kind of disk '$kind'" ;;
 	esac || return 1
 	printf '%s\n' "$file"

@@ -10,15 +10,15 @@ SPLAT+='|self-detected stall|unreferenced object|list_(add|del) corruption|refco
 SPLAT+='|sleeping function called|Bad page (state|map)|rust_kernel: panicked|unable to handle'
 SPLAT+='|Busy inodes after unmount|still in use \([0-9]+\)|Objects remaining'
 
-# What a healthy boot prints.  User-mode Linux: PROVE_LOCKING stumbles over its
-# own interrupt flags there; the UML kernel is built without it.
-BENIGN='WARNING: Spectre|Memory policy: |unregister_netdevice: waiting'
+# What a healthy boot prints.
+BENIGN='WARNING: Spectre'
 
 # report_splat LOG: prints the first report with what follows it; true if
 # there was one.
 report_splat() {
 	local line
-	line=$(grep -nE "$SPLAT" "$1" | grep -vE "$BENIGN" | head -n 1 | cut -d: -f1)
+	# Kernel messages begin with a time; what programs print there does not.
+	line=$(grep -nE "^\[ *[0-9]+\.[0-9]+\].*($SPLAT)" "$1" | grep -vE "$BENIGN" | head -n 1 | cut -d: -f1)
 	[[ -n $line ]] || return 1
 	{
 		printf -- '---- kernel fault ----\n'
