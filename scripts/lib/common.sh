@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Shared by the scripts in this directory; sourced, not run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 # The kernel series that is built and tested.  The patch level is what the
 # distribution offers at that moment.
@@ -15,6 +15,13 @@ say() { printf '%s\n' "rovl: $*"; }
 die() {
 	printf '%s\n' "rovl: error: $*" >&2
 	exit 1
+}
+
+need_disk() { # DIRECTORY GIB
+	local free
+	mkdir -p "$1" || die "cannot write to $1"
+	free=$(df --output=avail -BG "$1" | tail -n 1 | tr -dc 0-9)
+	((free >= $2)) || die "only $free GiB free in $1, $2 GiB are needed; ROVL_CACHE= moves the cache to another disk"
 }
 
 # step LABEL COMMAND..: runs a long command with its output in a log and says

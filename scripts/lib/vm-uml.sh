@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # How scripts/vm starts a user-mode kernel; sourced by it.
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2054,SC2154
 
 vm_argv() {
 	local i
