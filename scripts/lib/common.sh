@@ -6,6 +6,7 @@
 # distribution offers at that moment.
 KERNEL_SERIES=7.3
 BINDGEN_VERSION=0.72.1
+PJDFSTEST_VERSION=0.2.2
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${ROVL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rovl}

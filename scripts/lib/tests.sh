@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by the tiers in scripts/tests; sourced after common.sh.
+# shellcheck shell=bash
+
+# Where host programs of the tests are built and outputs are kept.
+WORK=$TOP/build/tests
+export CARGO_TARGET_DIR=$TOP/build/cargo
+mkdir -p "$WORK"
+
+# finish PASSED FAILED: a tier's last line and its status.
+finish() {
+	printf '%d passed, %d failed\n' "$1" "$2"
+	(($2 == 0)) || exit 1
+	exit 0
+}
+
+count() { grep -cE "$1" "$2" || true; } # PATTERN FILE
+
+# suite_binary: builds the system-call suite and prints its path.  It is
+# linked statically, so that it runs in a chroot too.
+suite_binary() {
+	(
+		exec 9>"$WORK/.suite.lock"
+		flock 9
+		cd "$TOP/tests/suite"
+		RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --locked \
+			--target x86_64-unknown-linux-gnu >&2
+	) || return 1
+	printf '%s\n' "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rovl-suite"
+}
+
+# scratch_options SUITE: sets SCRATCH to the options that give a machine every
+# layer filesystem.
+scratch_options() {
+	local tree=$WORK/image-tree
+	(
+		exec 9>"$WORK/.suite.lock"
+		flock 9
+		[[ -d $tree ]] || {
+			rm -rf "$tree.new"
+			mkdir "$tree.new"
+			"$1" --make-image-tree "$tree.new"
+			mv "$tree.new" "$tree"
+		}
+	) || return 1
+	# shellcheck disable=SC2034
+	SCRATCH=(--scratch --image "squashfs:$tree@/mnt/scratch/squashfs"
+		--image "erofs:$tree@/mnt/scratch/erofs")
+}
+
+# run_suite NAME VM-OPTIONS.. -- SUITE-OPTIONS..: runs the suite in a machine,
+# its output in $WORK/NAME.out.  Adds to `passed` and `failed`.
+run_suite() {
+	local name=$1 out=$WORK/$1.out status=0 p f
+	local vm=()
+	shift
+	while [[ $1 != -- ]]; do
+		vm+=("$1")
+		shift
+	done
+	shift
+	"$TOP/scripts/vm" "${vm[@]}" "${SCRATCH[@]}" -- "$SUITE" "$@" >"$out" 2>"$out.err" || status=$?
+	p=$(count '^ok ' "$out") f=$(count '^not ok ' "$out")
+	grep -v '^ok ' "$out" || true
+	cat "$out.err"
+	# The suite says how many ran; a machine that died or a kernel that
+	# complained is a failure of its own.
+	if ((status != 0 && (f == 0 || status >= 97))); then
+		printf 'not ok %s: the machine ended with status %d after %d tests\n' "$name" "$status" $((p + f))
+		f=$((f + 1))
+	elif [[ $(tail -n 1 "$out") != "$p passed, $f failed" ]]; then
+		printf 'not ok %s: the suite did not come to its end\n' "$name"
+		f=$((f + 1))
+	fi
+	printf '%s: %d passed, %d failed\n' "$name" "$p" "$f"
+	passed=$((passed + p)) failed=$((failed + f))
+}
+
+# compare_drivers ROVL-OUTPUT C-OUTPUT: what passes on C must pass on rovl.
+# Prints a line for each test and adds to `passed` and `failed`; tests that
+# fail or are skipped on C are named, but count as nothing.
+compare_drivers() {
+	local verdict=$1.verdict
+	awk '
+		{ sub(/:$/, "") }
+		/^ok .*# SKIP/ { state = "skip"; sub(/^ok /, ""); sub(/ *# SKIP.*/, "") }
+		/^ok / { state = "ok"; sub(/^ok /, "") }
+		/^not ok / { state = "fail"; sub(/^not ok /, "") }
+		/^skip / { state = "skip"; sub(/^skip /, "") }
+		state == "" { next }
+		{ result[FILENAME, $0] = state; names[$0] = 1; state = "" }
+		END {
+			for (name in names) {
+				rovl = result[ARGV[1], name]; c = result[ARGV[2], name]
+				if (rovl == "") rovl = "missing"
+				if (c == "ok" && rovl == "ok") print "ok " name
+				else if (c == "ok") print "not ok " name ": " rovl " on rovl, passes on C"
+				else if (c == "") print "not ok " name ": did not run on C"
+				else print "# " name ": " c " on C, " rovl " on rovl"
+			}
+		}' "$1" "$2" | sort >"$verdict"
+	cat "$verdict"
+	passed=$((passed + $(count '^ok ' "$verdict")))
+	failed=$((failed + $(count '^not ok ' "$verdict")))
+}
