@@ -23,7 +23,8 @@ use super::{
     uuid::Uuid,
     writer::Writer,
     FormatError,
-    Result, //
+    Result,
+    Side, //
 };
 
 /// `OVL_FILEID_V1`: type of a handle given out by the overlay.
@@ -58,18 +59,12 @@ pub const LEN_MAX: usize = HEADER_LEN + FID_MAX * WORD;
 /// Words of the longest handle given out by the overlay.
 pub const WIRE_MAX: usize = (WIRE_PADDING + LEN_MAX) / WORD;
 
+// No handle can claim to reach beyond these words; what a caller sent behind them is ignored.
+const WIRE_READ_MAX: usize = (WIRE_PADDING + u8::MAX as usize).div_ceil(WORD);
+
 // The length of any handle fits the field, and the padding does what it is for.
 const _: () = assert!(LEN_MAX <= u8::MAX as usize);
 const _: () = assert!((WIRE_PADDING + HEADER_LEN) % WORD == 0);
-
-/// Which kind of layer the object of a handle is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// In a lower layer.
-    Lower,
-    /// In upper.
-    Upper,
-}
 
 /// Names an object of a layer for as long as it exists, whatever its path.
 ///
@@ -176,10 +171,9 @@ impl FileHandle {
 
     /// Reads a handle that was given out by the overlay as `wire_type`.
     pub fn from_wire(wire_type: u8, words: &[u32]) -> Result<Self> {
-        let mut buffer = [0; WIRE_MAX * WORD];
+        let mut buffer = [0; WIRE_READ_MAX * WORD];
         let mut writer = Writer::new(&mut buffer);
-        // A handle never reaches beyond `WIRE_MAX` words; what a caller sent behind it is ignored.
-        for word in words.iter().take(WIRE_MAX) {
+        for word in words.iter().take(WIRE_READ_MAX) {
             writer.put(&word.to_ne_bytes())?;
         }
         let bytes = writer.finish();

@@ -23,11 +23,17 @@
 )]
 
 pub mod file_handle;
+pub mod index;
 pub mod lowerdir;
+pub mod metacopy;
 pub mod mount_option;
+pub mod nlink;
 pub mod opaque;
+pub mod protattr;
+pub mod redirect;
 pub mod uuid;
 pub mod whiteout;
+pub mod workdir;
 pub mod xattr;
 
 mod writer;
@@ -52,3 +58,17 @@ pub enum FormatError {
 
 /// The result of parsing or building a value of the format.
 pub type Result<T> = core::result::Result<T, FormatError>;
+
+/// Which kind of layer something is in, or is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A lower layer.
+    Lower,
+    /// Upper.
+    Upper,
+}
+
+/// The part of a value that C, which reads these as strings, looks at.
+fn until_nul(value: &[u8]) -> &[u8] {
+    value.split(|&byte| byte == 0).next().unwrap_or_default()
+}

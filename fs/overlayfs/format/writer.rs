@@ -6,6 +6,7 @@ use super::{
     FormatError,
     Result, //
 };
+use core::fmt;
 
 /// Appends to a borrowed buffer and refuses what does not fit.
 pub(super) struct Writer<'b> {
@@ -37,5 +38,11 @@ impl<'b> Writer<'b> {
     pub(super) fn finish(self) -> &'b [u8] {
         let buffer: &'b [u8] = self.buffer;
         buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes()).map_err(|_| fmt::Error)
     }
 }

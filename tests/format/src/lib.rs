@@ -9,3 +9,5 @@
 
 #[path = "../../../fs/overlayfs/format/mod.rs"]
 pub mod format;
+
+pub mod check;

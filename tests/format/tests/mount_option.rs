@@ -4,6 +4,7 @@
 //! `seq_show_option()` of include/linux/seq_file.h.
 
 use proptest::prelude::*;
+use rovl_format::check;
 use rovl_format::format::{
     mount_option::{
         show,
@@ -70,40 +71,14 @@ fn shown_in_octal() {
     assert_eq!(shown(b""), b"");
 }
 
-/// Undoes the kernel's octal escapes, as the readers of /proc/self/mountinfo do.
-fn unshow(mut shown: &[u8]) -> Vec<u8> {
-    let mut value = Vec::new();
-    loop {
-        match shown {
-            [b'\\', a, b, c, rest @ ..] => {
-                value.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                shown = rest;
-            }
-            [byte, rest @ ..] => {
-                value.push(*byte);
-                shown = rest;
-            }
-            [] => return value,
-        }
-    }
-}
-
 proptest! {
     #[test]
-    fn shown_can_be_read_back(value in prop::collection::vec(any::<u8>(), 0..64)) {
-        let shown: Vec<u8> = show(&value).collect();
-        prop_assert!(!shown.iter().any(|b| b", \t\n".contains(b)));
-        prop_assert_eq!(unshow(&shown), value);
+    fn any_option(value in prop::collection::vec(any::<u8>(), 0..64)) {
+        check::mount_option(&value);
     }
 
     #[test]
-    fn unescaping_fits_in_place(escaped in prop::collection::vec(any::<u8>(), 0..64)) {
-        let mut buffer = vec![0; escaped.len()];
-        prop_assert!(unescape(&escaped, &mut buffer).is_ok());
-    }
-
-    #[test]
-    fn parts_are_the_whole(options in "[a,=\\\\]{0,24}") {
-        prop_assert_eq!(parts(&options).join(","), options);
+    fn any_separators(value in "[a,=\\\\]{0,24}") {
+        check::mount_option(value.as_bytes());
     }
 }

@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that are one or two fields: opaque, impure, uuid, and what a whiteout is.
+//! Values of a few bytes: opaque, impure, uuid, protattr; what a whiteout is; names in workdir.
 
-use rovl_format::format::{
-    opaque::{
-        is_impure,
-        Opaque, //
+use proptest::prelude::*;
+use rovl_format::{
+    check,
+    format::{
+        opaque::{
+            is_impure,
+            Opaque, //
+        },
+        protattr::ProtAttr,
+        uuid::Uuid,
+        whiteout,
+        workdir::{
+            is_temp_name,
+            write_temp_name,
+            VOLATILE_DIRTY, //
+        },
+        FormatError, //
     },
-    uuid::Uuid,
-    whiteout,
-    FormatError, //
 };
 
 /// `ovl_get_dir_xattr_val()` reads one byte and takes anything longer as absent.
@@ -69,4 +79,75 @@ fn whiteouts_by_attribute() {
     // A symbolic link has the bit of a regular file and one more.
     assert!(!whiteout::may_be_xattr_whiteout(0o120777, 0));
     assert!(!whiteout::may_be_xattr_whiteout(0o020000, 0));
+}
+
+/// `ovl_check_protattr()` and `ovl_set_protattr()`.
+#[test]
+fn protection() {
+    let flags = |append, immutable| ProtAttr { append, immutable };
+    for (value, expected) in [
+        (&b"a"[..], flags(true, false)),
+        (b"i", flags(false, true)),
+        (b"ai", flags(true, true)),
+        (b"ia", flags(true, true)),
+        (b"aa", flags(true, false)),
+        (&[b'i'; 32], flags(false, true)),
+    ] {
+        assert_eq!(ProtAttr::parse(value), Ok(expected), "{value:?}");
+    }
+    for value in [&b""[..], b"A", b"ax", b"a\0", b"a ", &[b'i'; 33]] {
+        assert_eq!(
+            ProtAttr::parse(value),
+            Err(FormatError::Invalid),
+            "{value:?}"
+        );
+    }
+    assert_eq!(flags(true, true).as_bytes(), b"ai");
+    assert_eq!(flags(true, false).as_bytes(), b"a");
+    assert_eq!(flags(false, true).as_bytes(), b"i");
+    assert_eq!(flags(false, false).as_bytes(), b"");
+}
+
+/// `ovl_tempname()`: "#%x".
+#[test]
+fn temporary_names() {
+    let mut buffer = [0; 10];
+    assert_eq!(write_temp_name(1, &mut buffer), Ok(c"#1"));
+    assert_eq!(write_temp_name(0, &mut buffer), Ok(c"#0"));
+    assert_eq!(write_temp_name(0xbeef, &mut buffer), Ok(c"#beef"));
+    assert_eq!(write_temp_name(u32::MAX, &mut buffer), Ok(c"#ffffffff"));
+    assert!(is_temp_name(b"#beef"));
+    assert!(!is_temp_name(b"00fb"));
+    assert!(!is_temp_name(b""));
+}
+
+/// `ovl_create_volatile_dirty()`.
+#[test]
+fn volatile_marker() {
+    let path: Vec<_> = VOLATILE_DIRTY.map(|name| name.to_str().unwrap()).into();
+    assert_eq!(path.join("/"), "work/incompat/volatile/dirty");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(value in prop::collection::vec(any::<u8>(), 0..80)) {
+        check::small_values(&value);
+    }
+
+    #[test]
+    fn any_nlink(value in "[UL][+-][0-9\\n\\x00]{0,10}") {
+        check::small_values(value.as_bytes());
+    }
+
+    #[test]
+    fn any_metacopy(flags in any::<u8>(), algorithm in 0u8..3, len in 0usize..70) {
+        let mut value = vec![0, (len + 4) as u8, flags, algorithm];
+        value.resize(len + 4, 0x11);
+        check::small_values(&value);
+    }
+
+    #[test]
+    fn any_protattr(value in "[ai]{0,34}") {
+        check::small_values(value.as_bytes());
+    }
 }

@@ -3,6 +3,7 @@
 //! Names of attributes.
 
 use proptest::prelude::*;
+use rovl_format::check;
 use rovl_format::format::{
     xattr::{
         Attribute,
@@ -13,10 +14,7 @@ use rovl_format::format::{
     },
     FormatError, //
 };
-use std::ffi::{
-    CStr,
-    CString, //
-};
+use std::ffi::CString;
 
 const NAMESPACES: [Namespace; 2] = [Namespace::Trusted, Namespace::User];
 
@@ -205,39 +203,14 @@ proptest! {
         }
     }
 
-    /// A list is filtered as its names are one by one.
     #[test]
-    fn list_agrees_with_names(
-        names in prop::collection::vec(any_name(), 0..12),
-        user in any::<bool>(),
-        show_trusted in any::<bool>(),
-    ) {
-        let namespace = NAMESPACES[usize::from(user)];
-        let mut list: Vec<u8> = names.iter().flat_map(|n| n.to_bytes_with_nul().to_vec()).collect();
-        let len = namespace.filter_list(&mut list, show_trusted).unwrap();
-        list.truncate(len);
-
-        let mut expected = Vec::new();
-        for name in &names {
-            let mut buffer: NameBuffer = [0; 256];
-            if !show_trusted && name.to_bytes().starts_with(b"trusted.") {
-                continue;
-            }
-            if let Some(above) = namespace.overlay_name(name, &mut buffer).unwrap() {
-                expected.extend_from_slice(above.to_bytes_with_nul());
-            }
-        }
-        prop_assert_eq!(list, expected);
+    fn any_list_of_names(names in prop::collection::vec(any_name(), 0..12)) {
+        let list: Vec<u8> = names.iter().flat_map(|n| n.to_bytes_with_nul().to_vec()).collect();
+        check::xattr_list(&list);
     }
 
-    /// Whatever a layer returns as its list, the filter ends and never lengthens it.
     #[test]
-    fn any_list(mut list in prop::collection::vec(any::<u8>(), 0..200)) {
-        let before = list.len();
-        if let Ok(len) = Namespace::Trusted.filter_list(&mut list, true) {
-            prop_assert!(len <= before);
-            prop_assert!(len == 0 || list[len - 1] == 0);
-            prop_assert!(CStr::from_bytes_until_nul(&list[..len]).is_ok() || len == 0);
-        }
+    fn any_list(list in prop::collection::vec(any::<u8>(), 0..200)) {
+        check::xattr_list(&list);
     }
 }
