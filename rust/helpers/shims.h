@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C shims for crate `vfs`: static inline functions and macros of the kernel's
+ * headers that bindgen cannot see, each doing just what its name says.
+ */
+#ifndef VFS_SHIMS_H
+#define VFS_SHIMS_H
+
+#include <linux/exportfs.h>
+#include <linux/fs.h>
+#include <linux/namei.h>
+#include <linux/posix_acl.h>
+#include <linux/splice.h>
+#include <linux/uuid.h>
+
+const struct cred *vfs_shim_override_creds(const struct cred *cred);
+void vfs_shim_revert_creds(const struct cred *cred);
+
+struct dentry *vfs_shim_dget(struct dentry *dentry);
+bool vfs_shim_d_unhashed(struct dentry *dentry);
+void vfs_shim_d_update_flags(struct dentry *dentry, unsigned int mask, unsigned int flags);
+void vfs_shim_d_drop_negative(struct dentry *dentry);
+bool vfs_shim_d_other_alias(struct dentry *dentry);
+
+void *vfs_shim_alloc_inode(struct super_block *sb, struct kmem_cache *cache);
+struct kmem_cache *vfs_shim_create_inode_cache(const char *name, unsigned int size,
+					       void (*ctor)(void *));
+void vfs_shim_inode_lock(struct inode *inode);
+int vfs_shim_inode_lock_killable(struct inode *inode);
+void vfs_shim_inode_unlock(struct inode *inode);
+void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap);
+void vfs_shim_copy_times(struct inode *to, struct inode *from);
+loff_t vfs_shim_i_size_read(struct inode *inode);
+void vfs_shim_no_acl_cache(struct inode *inode);
+void vfs_shim_set_inode_lock_class(struct inode *inode, struct lock_class_key *key,
+				   const char *name);
+bool vfs_shim_inode_flag_trylock(struct inode *inode, unsigned int flag);
+void vfs_shim_inode_flag_unlock(struct inode *inode, unsigned int flag);
+bool vfs_shim_inode_is_new(struct inode *inode);
+bool vfs_shim_in_group_or_capable(struct mnt_idmap *idmap, struct inode *inode);
+struct dentry *vfs_shim_d_real(struct dentry *dentry, enum d_real_type type);
+void vfs_shim_seq_escape(struct seq_file *m, const char *text, const char *esc);
+bool vfs_shim_has_encoding(const struct super_block *sb);
+int vfs_shim_d_revalidate(struct dentry *dentry, unsigned int flags, bool weak);
+int vfs_shim_security_inode_copy_up(struct dentry *dentry, struct cred **cred);
+int vfs_shim_security_inode_copy_up_xattr(struct dentry *dentry, const char *name);
+int vfs_shim_security_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
+					     const struct qstr *name, const struct cred *old,
+					     struct cred *new);
+int vfs_shim_get_write_access(struct inode *inode);
+void vfs_shim_put_write_access(struct inode *inode);
+
+struct mnt_idmap *vfs_shim_mnt_idmap(const struct vfsmount *mnt);
+bool vfs_shim_is_idmapped_mnt(const struct vfsmount *mnt);
+void vfs_shim_map_stat_ids(struct mnt_idmap *idmap, struct inode *inode, struct kstat *stat);
+void vfs_shim_rebase_ids(struct mnt_idmap *idmap, struct inode *inode, struct iattr *attr);
+
+void vfs_shim_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key);
+void vfs_shim_mutex_lock(struct mutex *lock);
+int vfs_shim_mutex_lock_killable(struct mutex *lock);
+
+void vfs_shim_posix_acl_release(struct posix_acl *acl);
+int vfs_shim_map_acl(struct posix_acl *acl, struct mnt_idmap *idmap, struct inode *inode);
+struct posix_acl *vfs_shim_get_cached_acl_rcu(struct inode *inode, int type);
+
+void vfs_shim_init_sync_kiocb(struct kiocb *kiocb, struct file *file, loff_t pos);
+bool vfs_shim_iov_iter_is_empty(const struct iov_iter *iter);
+void vfs_shim_file_set_flags(struct file *file, unsigned int mask, unsigned int flags);
+bool vfs_shim_signal_pending_killable(void);
+bool vfs_shim_can_decode_fh(struct super_block *sb);
+bool vfs_shim_ids_are_mapped(const struct kstat *stat);
+bool vfs_shim_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+		       unsigned int type);
+int vfs_shim_finish_open_tmpfile(struct file *file, struct dentry *dentry);
+void vfs_shim_do_delayed_call(struct delayed_call *call);
+bool vfs_shim_capable_sys_admin(void);
+struct user_namespace *vfs_shim_current_user_ns(void);
+
+/* Constants that bindgen cannot see in macros. */
+static const unsigned long vfs_const_SB_RDONLY = SB_RDONLY;
+static const unsigned long vfs_const_SB_POSIXACL = SB_POSIXACL;
+static const unsigned long vfs_const_SB_NOSEC = SB_NOSEC;
+static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
+static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
+static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
+static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
+static const unsigned int vfs_const_FMODE_LSEEK = (__force unsigned int)FMODE_LSEEK;
+static const unsigned int vfs_const_FMODE_OPENED = (__force unsigned int)FMODE_OPENED;
+static const unsigned int vfs_const_FMODE_CAN_ODIRECT = (__force unsigned int)FMODE_CAN_ODIRECT;
+static const unsigned int vfs_const_SPLICE_F_MOVE = SPLICE_F_MOVE;
+static const unsigned int vfs_const_REMAP_FILE_DEDUP = REMAP_FILE_DEDUP;
+static const unsigned int vfs_const_REMAP_FILE_ADVISORY = REMAP_FILE_ADVISORY;
+static const unsigned int vfs_const_MAX_HANDLE_SZ = MAX_HANDLE_SZ;
+static const unsigned int vfs_const_FS_IOC_GETFLAGS = FS_IOC_GETFLAGS;
+static const unsigned int vfs_const_FS_IOC_SETFLAGS = FS_IOC_SETFLAGS;
+static const unsigned int vfs_const_FS_IOC_FSGETXATTR = FS_IOC_FSGETXATTR;
+static const unsigned int vfs_const_FS_IOC_FSSETXATTR = FS_IOC_FSSETXATTR;
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files of layers that do the I/O for files of a stacked filesystem.
+//!
+//! A backing file keeps the path of the file that it works for, so that what
+//! shows paths (`/proc/PID/maps`, core dumps) shows the stacked filesystem's,
+//! while pages and locks are the layer's.
+//!
+//! C header: `include/linux/backing-file.h`
+
+use crate::{
+    attr::Mode,
+    file::{count, OpenFile},
+    file_ops::{Callbacks, FileOf, FileOperations, Iocb, IocbFlags, Iter, NewMapping, Pipe},
+    mount::PathRef,
+    raw, //
+};
+use core::ops::Deref;
+use kernel::{
+    cred::Credential,
+    error::to_result,
+    fs::LocalFile,
+    prelude::*, //
+};
+
+/// The flags that `fcntl(F_SETFL)` changes and a backing file follows.
+const FOLLOWED: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT;
+
+/// A file of a layer that works for a file of a stacked filesystem.
+pub struct BackingFile(OpenFile);
+
+impl Deref for BackingFile {
+    type Target = OpenFile;
+
+    fn deref(&self) -> &OpenFile {
+        &self.0
+    }
+}
+
+impl BackingFile {
+    /// Opens `path` with `flags` and the credentials `cred`, to work for `user`:
+    /// see `backing_file_open()`.
+    pub fn open(user: &LocalFile, flags: u32, path: PathRef<'_>, cred: &Credential) -> Result<Self> {
+        let raw_path = path.as_raw();
+        // SAFETY: All are valid; the result is in no descriptor table.
+        unsafe {
+            OpenFile::from_ret(raw::backing_file_open(
+                user.as_ptr(),
+                flags as c_int,
+                &raw_path,
+                cred.as_ptr(),
+            ))
+        }
+        .map(Self)
+    }
+
+    /// Makes a file without a name in the directory `dir`, to work for `user`:
+    /// see `backing_tmpfile_open()`. The caller has write access to the mount.
+    pub fn open_tmpfile(
+        user: &LocalFile,
+        flags: u32,
+        dir: PathRef<'_>,
+        mode: Mode,
+        cred: &Credential,
+    ) -> Result<Self> {
+        let raw_path = dir.as_raw();
+        // SAFETY: All are valid; the result is in no descriptor table.
+        unsafe {
+            OpenFile::from_ret(raw::backing_tmpfile_open(
+                user.as_ptr(),
+                flags as c_int,
+                &raw_path,
+                mode.bits(),
+                cred.as_ptr(),
+            ))
+        }
+        .map(Self)
+    }
+
+    /// Makes the flags that can change while a file is open those of `user`,
+    /// but for `kept`: the layer's filesystem is asked as `fcntl()` would.
+    pub fn follow_flags(&self, user: &LocalFile, kept: u32) -> Result {
+        let (wanted, own) = (user.flags(), self.flags());
+        if (wanted ^ own) & !kept == 0 {
+            return Ok(());
+        }
+        let flags = wanted & FOLLOWED;
+        let append_changes = (wanted ^ own) & raw::O_APPEND != 0;
+        if append_changes
+            && !self.inode().flags().intersection(crate::inode::InodeFlags::APPEND).is_empty()
+        {
+            return Err(EPERM);
+        }
+        // SAFETY: The file is open: mode and operations are set.
+        let (mode, check) = unsafe {
+            ((*self.as_ptr()).f_mode, (*(*self.as_ptr()).f_op).check_flags)
+        };
+        if flags & raw::O_DIRECT != 0 && mode & raw::vfs_const_FMODE_CAN_ODIRECT == 0 {
+            return Err(EINVAL);
+        }
+        if let Some(check) = check {
+            // SAFETY: The function takes any flags.
+            to_result(unsafe { check(flags as c_int) })?;
+        }
+        // SAFETY: The file is open; the flags change under `f_lock`.
+        unsafe { raw::vfs_shim_file_set_flags(self.as_ptr(), FOLLOWED, flags) };
+        Ok(())
+    }
+
+    fn context<T: FileOperations>(cred: &Credential) -> raw::backing_file_ctx {
+        raw::backing_file_ctx {
+            cred: cred.as_ptr(),
+            accessed: Some(T::accessed),
+            end_write: Some(T::end_write),
+        }
+    }
+
+    /// Reads for `iocb` with the credentials `cred`: see
+    /// `backing_file_read_iter()`. Asynchronous requests may complete later.
+    pub fn read_iter<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        iter: &mut Iter,
+        cred: &Credential,
+    ) -> Result<usize> {
+        let mut ctx = Self::context::<T>(cred);
+        let flags = iocb.flags().as_raw();
+        // SAFETY: All are valid. The context is used during the call, but for the function
+        // pointers, which are static.
+        count(unsafe {
+            raw::backing_file_read_iter(
+                self.as_ptr(),
+                iter.as_ptr(),
+                iocb.as_ptr(),
+                flags,
+                &mut ctx,
+            )
+        })
+    }
+
+    /// Writes for `iocb` with the credentials `cred`: see
+    /// `backing_file_write_iter()`. The inode of the file that it works for is
+    /// locked.
+    pub fn write_iter<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        iter: &mut Iter,
+        flags: IocbFlags,
+        cred: &Credential,
+    ) -> Result<usize> {
+        let mut ctx = Self::context::<T>(cred);
+        // SAFETY: As for `read_iter`.
+        count(unsafe {
+            raw::backing_file_write_iter(
+                self.as_ptr(),
+                iter.as_ptr(),
+                iocb.as_ptr(),
+                flags.as_raw(),
+                &mut ctx,
+            )
+        })
+    }
+
+    /// Splices into `pipe`: see `backing_file_splice_read()`.
+    pub fn splice_read<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        pipe: &mut Pipe,
+        len: usize,
+        flags: u32,
+        cred: &Credential,
+    ) -> Result<usize> {
+        let mut ctx = Self::context::<T>(cred);
+        // SAFETY: All are valid for the call.
+        count(unsafe {
+            raw::backing_file_splice_read(
+                self.as_ptr(),
+                iocb.as_ptr(),
+                pipe.as_ptr(),
+                len,
+                flags,
+                &mut ctx,
+            )
+        })
+    }
+
+    /// Splices from `pipe`: see `backing_file_splice_write()`. The inode of the
+    /// file that it works for is locked.
+    pub fn splice_write<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        pipe: &mut Pipe,
+        len: usize,
+        flags: u32,
+        cred: &Credential,
+    ) -> Result<usize> {
+        let mut ctx = Self::context::<T>(cred);
+        // SAFETY: All are valid for the call.
+        count(unsafe {
+            raw::backing_file_splice_write(
+                pipe.as_ptr(),
+                self.as_ptr(),
+                iocb.as_ptr(),
+                len,
+                flags,
+                &mut ctx,
+            )
+        })
+    }
+
+    /// Maps the layer's pages in place of those of `user`, which has none: see
+    /// `backing_file_mmap()`.
+    pub fn mmap<T: FileOperations>(
+        &self,
+        _user: &FileOf<T>,
+        vma: &mut NewMapping,
+        cred: &Credential,
+    ) -> Result {
+        let mut ctx = Self::context::<T>(cred);
+        // SAFETY: All are valid for the call, and the mapping is new.
+        to_result(unsafe { raw::backing_file_mmap(self.as_ptr(), vma.as_ptr(), &mut ctx) })
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! File attributes, as `chattr` shows and sets them.
+//!
+//! C header: [`include/linux/fileattr.h`](srctree/include/linux/fileattr.h)
+
+use crate::{
+    inode::InodeFlags,
+    mount::PathRef,
+    raw, //
+};
+use kernel::{error::to_result, prelude::*};
+
+/// Attributes of an inode, see `struct file_kattr`.
+#[repr(transparent)]
+pub struct FileAttr(raw::file_kattr);
+
+/// What protects an inode from changes.
+const PROTECTED: u32 = raw::FS_APPEND_FL | raw::FS_IMMUTABLE_FL;
+/// What is copied with an inode.
+const COPIED: u32 = raw::FS_SYNC_FL | raw::FS_NOATIME_FL;
+/// The same among the extended flags.
+const COPIED_EXTENDED: u32 = raw::FS_XFLAG_SYNC | raw::FS_XFLAG_NOATIME;
+
+impl FileAttr {
+    /// # Safety
+    ///
+    /// `ptr` is valid and exclusive for `'a`.
+    pub(crate) unsafe fn from_raw_mut<'a>(ptr: *mut raw::file_kattr) -> &'a mut Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &mut *ptr.cast() }
+    }
+
+    /// Asks the filesystem of `path`, see `vfs_fileattr_get()`.
+    ///
+    /// `ENOTTY` when it has no such attributes.
+    pub fn get(&mut self, path: PathRef<'_>) -> Result {
+        path.check_ioctl(self.command(raw::vfs_const_FS_IOC_FSGETXATTR, raw::vfs_const_FS_IOC_GETFLAGS))?;
+        // SAFETY: All are valid.
+        let ret = unsafe { raw::vfs_fileattr_get(path.dentry.as_ptr(), &mut self.0) };
+        match to_result(ret) {
+            Err(err) if err == ENOIOCTLCMD => Err(ENOTTY),
+            result => result,
+        }
+    }
+
+    /// Sets them, see `vfs_fileattr_set()`.
+    ///
+    /// Takes the inode lock; the caller has write access to the mount.
+    pub fn set(&mut self, path: PathRef<'_>) -> Result {
+        path.check_ioctl(self.command(raw::vfs_const_FS_IOC_FSSETXATTR, raw::vfs_const_FS_IOC_SETFLAGS))?;
+        // SAFETY: All are valid.
+        to_result(unsafe {
+            raw::vfs_fileattr_set(
+                path.mount.idmap().as_ptr(),
+                path.dentry.as_ptr(),
+                &mut self.0,
+            )
+        })
+    }
+
+    fn command(&self, extended: c_uint, flags: c_uint) -> c_uint {
+        if self.0.fsx_valid() { extended } else { flags }
+    }
+
+    /// Asking for plain flags.
+    pub fn empty() -> Self {
+        let mut attr = raw::file_kattr::default();
+        attr.set_flags_valid(true);
+        Self(attr)
+    }
+
+    /// What protects the inode from changes.
+    pub fn protection(&self) -> InodeFlags {
+        let mut flags = InodeFlags::NONE;
+        if self.0.flags & raw::FS_APPEND_FL != 0 {
+            flags = flags.union(InodeFlags::APPEND);
+        }
+        if self.0.flags & raw::FS_IMMUTABLE_FL != 0 {
+            flags = flags.union(InodeFlags::IMMUTABLE);
+        }
+        flags
+    }
+
+    /// Adds protection that is recorded elsewhere.
+    pub fn add_protection(&mut self, flags: InodeFlags) {
+        if !flags.intersection(InodeFlags::APPEND).is_empty() {
+            self.0.flags |= raw::FS_APPEND_FL;
+            self.0.fsx_xflags |= raw::FS_XFLAG_APPEND;
+        }
+        if !flags.intersection(InodeFlags::IMMUTABLE).is_empty() {
+            self.0.flags |= raw::FS_IMMUTABLE_FL;
+            self.0.fsx_xflags |= raw::FS_XFLAG_IMMUTABLE;
+        }
+    }
+
+    /// Leaves out protection, which is recorded elsewhere.
+    pub fn clear_protection(&mut self) {
+        self.0.flags &= !PROTECTED;
+        self.0.fsx_xflags &= !(raw::FS_XFLAG_APPEND | raw::FS_XFLAG_IMMUTABLE);
+    }
+
+    /// Whether there is a flag that is copied with an inode.
+    pub fn has_copied_flags(&self) -> bool {
+        self.0.flags & COPIED != 0
+    }
+
+    /// Takes over from `other` the flags that are copied with an inode.
+    pub fn copy_flags_from(&mut self, other: &Self) {
+        self.0.flags = self.0.flags & !COPIED | other.0.flags & COPIED;
+        self.0.fsx_xflags =
+            self.0.fsx_xflags & !COPIED_EXTENDED | other.0.fsx_xflags & COPIED_EXTENDED;
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Filesystem types: what a filesystem consists of, and its registration.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    context::{ContextVTable, FsContext, ParamValue},
+    dentry::{Dentry, DentryOf},
+    inode::InodeBox,
+    raw,
+    rcu::RcuData,
+    super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlock, SuperBlockOf, SuperVTable},
+};
+use core::{convert::Infallible, marker::PhantomData};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// A filesystem: its private types, and the operations on its super blocks.
+///
+/// Operations on inodes and files are not here: they belong to tables that are
+/// chosen for each inode, see [`crate::inode_ops`] and [`crate::file_ops`].
+pub trait FileSystem: Sized + 'static {
+    /// The options of a mount that is being set up.
+    type Context: Send + Sync;
+    /// The private data of a super block.
+    type Super: Send + Sync;
+    /// The private data of an inode.
+    type Inode: Send + Sync;
+    /// The part of an inode's private data that RCU walks may see.
+    type Rcu: RcuData;
+
+    /// A context without options.
+    fn new_context() -> Result<KBox<Self::Context>>;
+
+    /// Takes the option `key`.
+    ///
+    /// Answers `ENOPARAM` for an unknown one, which the caller puts into words.
+    fn parse_param(
+        context: &mut Self::Context,
+        fc: &FsContext,
+        key: &CStr,
+        value: ParamValue<'_>,
+    ) -> Result;
+
+    /// Sets up a super block from the options.
+    fn fill_super(
+        context: &mut Self::Context,
+        fc: &FsContext,
+        sb: &mut NewSuperBlock<Self>,
+    ) -> Result;
+
+    /// Remounts; `fc` says whether read-only.
+    fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result;
+
+    /// Drops the private data of a super block whose dentries are gone.
+    fn put_super(data: KBox<Self::Super>);
+
+    /// Initialises the private data of an inode on a filesystem that is stacked
+    /// `depth` high.
+    fn inode_data(depth: c_int) -> impl PinInit<Self::Inode, Infallible>;
+
+    /// Reports usage.
+    fn statfs(dentry: &DentryOf<Self>, buf: &mut StatFs) -> Result;
+
+    /// Writes what is dirty; with `wait`, until it is done.
+    fn sync_fs(sb: &SuperBlockOf<Self>, wait: bool) -> Result;
+
+    /// Shows the mount options.
+    fn show_options(sb: &SuperBlockOf<Self>, options: &Options<'_>) -> Result;
+
+    /// The dentry that a regular file's `dentry` stands for.
+    fn real(dentry: &DentryOf<Self>, kind: RealKind) -> Result<&Dentry>;
+
+    /// Whether the dentry is still good, for one whose layers want to be asked;
+    /// see [`DentryOf::set_revalidation`].
+    fn revalidate(dentry: &DentryOf<Self>, check: Revalidation) -> Result<bool>;
+}
+
+/// How a dentry is to be checked, see `d_revalidate()` and
+/// `d_weak_revalidate()`.
+#[derive(Clone, Copy)]
+pub struct Revalidation {
+    flags: c_uint,
+    weak: bool,
+}
+
+impl Revalidation {
+    /// Checks a dentry of a layer, if its filesystem wants to be asked.
+    pub fn check(&self, dentry: &Dentry) -> Result<bool> {
+        // SAFETY: The dentry is valid and the walk is not an RCU walk.
+        let ret = unsafe { raw::vfs_shim_d_revalidate(dentry.as_ptr(), self.flags, self.weak) };
+        if ret < 0 {
+            return Err(Error::from_errno(ret));
+        }
+        Ok(ret > 0)
+    }
+}
+
+pub(crate) struct DentryVTable<F>(PhantomData<F>);
+
+impl<F: FileSystem> DentryVTable<F> {
+    const OPS: raw::dentry_operations = raw::dentry_operations {
+        d_real: Some(Self::d_real),
+        d_revalidate: Some(Self::d_revalidate),
+        d_weak_revalidate: Some(Self::d_weak_revalidate),
+        // SAFETY: All other fields are optional function pointers.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    pub(crate) const fn ops() -> &'static raw::dentry_operations {
+        &Self::OPS
+    }
+
+    /// # Safety
+    ///
+    /// `dentry_operations.d_real`.
+    unsafe extern "C" fn d_real(
+        dentry: *mut raw::dentry,
+        kind: raw::d_real_type,
+    ) -> *mut raw::dentry {
+        // SAFETY: Called with a valid, positive dentry of `F`.
+        let this = unsafe { DentryOf::<F>::from_raw(dentry) };
+        if this.inode().is_some_and(|inode| inode.mode().is_reg()) {
+            if let Some(Ok(real)) = RealKind::from_raw(kind).map(|kind| F::real(this, kind)) {
+                return real.as_ptr();
+            }
+        }
+        dentry
+    }
+
+    /// # Safety
+    ///
+    /// `dentry_operations.d_revalidate`.
+    unsafe extern "C" fn d_revalidate(
+        _dir: *mut raw::inode,
+        _name: *const raw::qstr,
+        dentry: *mut raw::dentry,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: Called with a valid dentry of `F`.
+        unsafe { Self::revalidate(dentry, flags, false) }
+    }
+
+    /// # Safety
+    ///
+    /// `dentry_operations.d_weak_revalidate`.
+    unsafe extern "C" fn d_weak_revalidate(dentry: *mut raw::dentry, flags: c_uint) -> c_int {
+        // SAFETY: Called with a valid dentry of `F`.
+        unsafe { Self::revalidate(dentry, flags, true) }
+    }
+
+    /// # Safety
+    ///
+    /// `dentry` is a valid dentry of `F`.
+    unsafe fn revalidate(dentry: *mut raw::dentry, flags: c_uint, weak: bool) -> c_int {
+        if flags & raw::vfs_const_LOOKUP_RCU != 0 {
+            return ECHILD.to_errno();
+        }
+        // SAFETY: By the safety requirements; outside of RCU walks it is referenced.
+        let dentry = unsafe { DentryOf::<F>::from_raw(dentry) };
+        match F::revalidate(dentry, Revalidation { flags, weak }) {
+            Ok(good) => good.into(),
+            Err(err) => err.to_errno(),
+        }
+    }
+}
+
+/// Whether names of the filesystem may be case-folded.
+pub(crate) fn has_encoding(sb: &SuperBlock) -> bool {
+    // SAFETY: The super block is valid.
+    unsafe { raw::vfs_shim_has_encoding(sb.as_ptr()) }
+}
+
+/// A registered filesystem type, and the cache of its inodes. Dropping it
+/// unregisters the type.
+///
+/// The module that owns it cannot be unloaded while the type is mounted.
+#[pin_data(PinnedDrop)]
+#[repr(C)]
+pub struct Registration<F: FileSystem> {
+    // Comes first: `inode_cache` finds the registration by it.
+    #[pin]
+    fs_type: Opaque<raw::file_system_type>,
+    cache: *mut raw::kmem_cache,
+    _fs: PhantomData<F>,
+}
+
+// SAFETY: The C side serialises its use of a registered type.
+unsafe impl<F: FileSystem> Send for Registration<F> {}
+// SAFETY: As above.
+unsafe impl<F: FileSystem> Sync for Registration<F> {}
+
+impl<F: FileSystem> Registration<F> {
+    /// Registers the filesystem as type `name`, with its inodes in a slab cache
+    /// called `cache_name`.
+    ///
+    /// Fails with `EBUSY` when there is such a type already.
+    pub fn new(
+        name: &'static CStr,
+        cache_name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            cache: Self::create_cache(cache_name)?,
+            fs_type <- Opaque::try_ffi_init(|slot: *mut raw::file_system_type| {
+                // SAFETY: `slot` is valid for writes and pinned; name, module and functions are
+                // static. An all-zero type is valid.
+                unsafe {
+                    slot.write(core::mem::zeroed());
+                    (*slot).name = name.as_char_ptr();
+                    (*slot).owner = module.as_ptr();
+                    (*slot).init_fs_context = Some(ContextVTable::<F>::init);
+                    (*slot).kill_sb = Some(Self::kill_sb);
+                    (*slot).fs_flags = raw::FS_ALLOW_IDMAP as c_int;
+                    to_result(raw::register_filesystem(slot)).inspect_err(|_| {
+                        raw::kmem_cache_destroy(*cache);
+                    })
+                }
+            }),
+            _fs: PhantomData,
+        })
+    }
+
+    fn create_cache(name: &'static CStr) -> Result<*mut raw::kmem_cache> {
+        let size = core::mem::size_of::<InodeBox<F>>() as u32;
+        // SAFETY: The name is static and the constructor fits the objects.
+        let cache = unsafe {
+            raw::vfs_shim_create_inode_cache(
+                name.as_char_ptr(),
+                size,
+                Some(InodeBox::<F>::init_once),
+            )
+        };
+        if cache.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(cache)
+    }
+
+    /// # Safety
+    ///
+    /// `fs_type` is the type of a registration for `F`.
+    pub(crate) unsafe fn inode_cache(fs_type: *mut raw::file_system_type) -> *mut raw::kmem_cache {
+        // SAFETY: By the safety requirements it is the first field of a registration, whose cache
+        // never changes.
+        unsafe { (*fs_type.cast::<Self>()).cache }
+    }
+
+    /// # Safety
+    ///
+    /// `file_system_type.kill_sb`.
+    unsafe extern "C" fn kill_sb(sb: *mut raw::super_block) {
+        // SAFETY: Called once with a super block of `F` that is going away. If it never got its
+        // root, `put_super` is not called, and `fill_super` dropped the data.
+        unsafe { raw::kill_anon_super(sb) };
+    }
+}
+
+#[pinned_drop]
+impl<F: FileSystem> PinnedDrop for Registration<F> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The type was registered and is not mounted: a mount holds the module. Inodes are
+        // freed by RCU callbacks, which have run after `rcu_barrier`; then the cache is empty.
+        unsafe {
+            raw::unregister_filesystem(self.fs_type.get());
+            raw::rcu_barrier();
+            raw::kmem_cache_destroy(self.cache);
+        }
+    }
+}
+
+/// The table of operations on super blocks, for [`crate::context`].
+pub(crate) type SuperOps<F> = SuperVTable<F>;

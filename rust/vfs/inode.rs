@@ -1,0 +1,700 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//!
+//! # Lifetime of an inode of a filesystem that is implemented here
+//!
+//! `alloc_inode` takes memory for the C object and the private data together
+//! from the filesystem's cache and initialises both. When the last reference is
+//! gone `destroy_inode` drops the private data, which may sleep. The memory is
+//! freed by `free_inode` after an RCU grace period; until then RCU walks may
+//! look at the C object and at [`FileSystem::Rcu`], and at nothing else.
+
+use crate::{
+    attr::{Device, FileType, Mode},
+    fs::FileSystem,
+    mount::IdMap,
+    raw,
+    rcu::RcuData,
+    super_block::{SuperBlock, SuperBlockOf}, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::{ARef, AlwaysRefCounted},
+        LockClassKey, //
+    },
+    types::{NotThreadSafe, Opaque}, //
+};
+
+/// An inode of any filesystem, see `struct inode`.
+///
+/// # Invariants
+///
+/// Always reference counted, by `ihold()` and `iput()`.
+#[repr(transparent)]
+pub struct Inode(Opaque<raw::inode>);
+
+// SAFETY: An inode may be used and released by any task.
+unsafe impl Send for Inode {}
+// SAFETY: The methods of a shared inode are thread-safe in C.
+unsafe impl Sync for Inode {}
+
+// SAFETY: The type invariants guarantee that an inode is reference counted.
+unsafe impl AlwaysRefCounted for Inode {
+    fn inc_ref(&self) {
+        // SAFETY: A shared reference means that the count is not zero.
+        unsafe { raw::ihold(self.0.get()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference.
+        unsafe { raw::iput(obj.cast().as_ptr()) };
+    }
+}
+
+impl Inode {
+    /// # Safety
+    ///
+    /// `ptr` points to an inode that is referenced for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut raw::inode) -> &'a Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut raw::inode {
+        self.0.get()
+    }
+
+    /// Type and permissions at this moment.
+    pub fn mode(&self) -> Mode {
+        // SAFETY: The inode is valid; this corresponds to `READ_ONCE`.
+        Mode::from_bits(unsafe { core::ptr::addr_of!((*self.as_ptr()).i_mode).read_volatile() })
+    }
+
+    /// The inode number within its filesystem.
+    pub fn ino(&self) -> u64 {
+        // SAFETY: The inode is valid, and its number is set before it is shared.
+        unsafe { (*self.as_ptr()).i_ino }
+    }
+
+    /// The link count at this moment.
+    pub fn nlink(&self) -> u32 {
+        // SAFETY: The inode is valid; this corresponds to `READ_ONCE`.
+        unsafe { core::ptr::addr_of!((*self.as_ptr()).__bindgen_anon_1.i_nlink).read_volatile() }
+    }
+
+    /// The device that a special file stands for.
+    pub fn rdev(&self) -> Device {
+        // SAFETY: The inode is valid, and the device is set before it is shared.
+        Device::from_raw(unsafe { (*self.as_ptr()).i_rdev })
+    }
+
+    /// The size in bytes at this moment, see `i_size_read()`.
+    pub fn size(&self) -> i64 {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_i_size_read(self.as_ptr()) }
+    }
+
+    /// The filesystem.
+    pub fn super_block(&self) -> &SuperBlock {
+        // SAFETY: An inode keeps its super block, which never changes.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// The flags at this moment, `S_*`.
+    pub fn flags(&self) -> InodeFlags {
+        // SAFETY: The inode is valid; this corresponds to `READ_ONCE`.
+        InodeFlags(unsafe { core::ptr::addr_of!((*self.as_ptr()).i_flags).read_volatile() })
+    }
+
+    /// Replaces the flags in `mask`, see `inode_set_flags()`.
+    pub fn set_flags(&self, flags: InodeFlags, mask: InodeFlags) {
+        // SAFETY: The inode is valid; the update is atomic.
+        unsafe { raw::inode_set_flags(self.as_ptr(), flags.0 & mask.0, mask.0) };
+    }
+
+    /// Whether POSIX ACLs apply to the inode, see `IS_POSIXACL()`.
+    pub fn has_posix_acl(&self) -> bool {
+        // SAFETY: The inode and its super block are valid; this corresponds to `READ_ONCE`.
+        let flags = unsafe {
+            core::ptr::addr_of!((*(*self.as_ptr()).i_sb).s_flags).read_volatile()
+        };
+        flags & raw::vfs_const_SB_POSIXACL as c_ulong != 0
+    }
+
+    /// Locks the inode for modification, see `inode_lock()`.
+    pub fn lock(&self) -> InodeLock<'_> {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_lock(self.as_ptr()) };
+        InodeLock { inode: self, _task: NotThreadSafe }
+    }
+
+    /// Whether the current task owns the inode or has the right to act as its
+    /// owner, see `inode_owner_or_capable()`.
+    pub fn owner_or_capable(&self, idmap: IdMap<'_>) -> bool {
+        // SAFETY: Both are valid.
+        unsafe { raw::inode_owner_or_capable(idmap.as_ptr(), self.as_ptr()) }
+    }
+
+    /// Whether setting an ACL by the current task drops the set-group-id bit.
+    pub fn acl_drops_sgid(&self, idmap: IdMap<'_>) -> bool {
+        // SAFETY: Both are valid.
+        u32::from(self.mode().bits()) & raw::S_ISGID != 0
+            && !unsafe { raw::vfs_shim_in_group_or_capable(idmap.as_ptr(), self.as_ptr()) }
+    }
+
+    /// Asks the filesystem and the security modules whether the current task
+    /// may access the inode as `mask` says, see `inode_permission()`.
+    pub fn permission(&self, idmap: IdMap<'_>, mask: Access) -> Result {
+        // SAFETY: Both are valid.
+        kernel::error::to_result(unsafe {
+            raw::inode_permission(idmap.as_ptr(), self.as_ptr(), mask.0)
+        })
+    }
+
+    /// Checks the inode's own mode and ACL, see `generic_permission()`.
+    pub fn generic_permission(&self, idmap: IdMap<'_>, mask: Access) -> Result {
+        // SAFETY: Both are valid.
+        kernel::error::to_result(unsafe {
+            raw::generic_permission(idmap.as_ptr(), self.as_ptr(), mask.0)
+        })
+    }
+
+    /// Takes part in the count of writers, `ETXTBSY` while the file is being
+    /// executed: see `get_write_access()`.
+    pub fn write_access(&self) -> Result<InodeWriteAccess<'_>> {
+        // SAFETY: The inode is valid.
+        kernel::error::to_result(unsafe { raw::vfs_shim_get_write_access(self.as_ptr()) })?;
+        Ok(InodeWriteAccess(self))
+    }
+
+    /// Marks a directory as used by a stacked filesystem as upper or work
+    /// directory; false when another has done so. See `I_OVL_INUSE`.
+    pub fn try_mark_in_use(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_flag_trylock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE) }
+    }
+
+    /// Takes back [`Inode::try_mark_in_use`].
+    pub fn clear_in_use(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_flag_unlock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE) };
+    }
+}
+
+/// An inode is counted as being written to while this lives.
+pub struct InodeWriteAccess<'a>(&'a Inode);
+
+impl Drop for InodeWriteAccess<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Pairs with `get_write_access` in `write_access`.
+        unsafe { raw::vfs_shim_put_write_access(self.0.as_ptr()) };
+    }
+}
+
+/// An inode is locked while this lives.
+pub struct InodeLock<'a> {
+    inode: &'a Inode,
+    _task: NotThreadSafe,
+}
+
+impl Drop for InodeLock<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Pairs with `inode_lock` in `lock`.
+        unsafe { raw::vfs_shim_inode_unlock(self.inode.as_ptr()) };
+    }
+}
+
+/// A kind of access, `MAY_*`.
+#[derive(Clone, Copy)]
+pub struct Access(c_int);
+
+impl Access {
+    /// Reading.
+    pub const READ: Self = Self(raw::MAY_READ as c_int);
+    /// Opening, beside what the open flags say.
+    pub const OPEN: Self = Self(raw::MAY_OPEN as c_int);
+
+    pub(crate) fn from_raw(mask: c_int) -> Self {
+        Self(mask)
+    }
+
+    pub(crate) fn as_raw(self) -> c_int {
+        self.0
+    }
+
+    /// What opening with `flags` needs, see `ACC_MODE()` and `MAY_OPEN`.
+    pub fn for_open(flags: u32) -> Self {
+        let mut mask = raw::MAY_OPEN
+            | match flags & raw::O_ACCMODE {
+                raw::O_WRONLY => raw::MAY_WRITE,
+                raw::O_RDWR => raw::MAY_READ | raw::MAY_WRITE,
+                _ => raw::MAY_READ,
+            };
+        if flags & raw::O_APPEND != 0 {
+            mask |= raw::MAY_APPEND;
+        }
+        Self(mask as c_int)
+    }
+
+    /// Whether it includes writing.
+    pub fn writes(self) -> bool {
+        self.0 & raw::MAY_WRITE as c_int != 0
+    }
+
+    /// The access to a file that will be copied before it is written: reading
+    /// instead of writing.
+    pub fn as_copy_source(self) -> Self {
+        Self(self.0 & !((raw::MAY_WRITE | raw::MAY_APPEND) as c_int) | raw::MAY_READ as c_int)
+    }
+}
+
+/// Flags of an inode, `S_*`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct InodeFlags(u32);
+
+impl InodeFlags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// Times are not updated by the VFS.
+    pub const NOCMTIME: Self = Self(raw::S_NOCMTIME);
+    /// The directory was removed.
+    pub const DEAD: Self = Self(raw::S_DEAD);
+    /// What file attributes show: synchronous, no access time, append-only,
+    /// immutable.
+    pub const ATTRIBUTES: Self =
+        Self(raw::S_SYNC | raw::S_NOATIME | raw::S_APPEND | raw::S_IMMUTABLE);
+    /// What keeps a file from being changed.
+    pub const PROTECTED: Self = Self(raw::S_APPEND | raw::S_IMMUTABLE);
+    /// Append-only.
+    pub const APPEND: Self = Self(raw::S_APPEND);
+    /// Immutable.
+    pub const IMMUTABLE: Self = Self(raw::S_IMMUTABLE);
+
+    /// Those that are in both.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in either.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The memory of an inode of `F`: what its cache hands out.
+#[repr(C)]
+pub(crate) struct InodeBox<F: FileSystem> {
+    inode: Opaque<raw::inode>,
+    rcu: F::Rcu,
+    data: ManuallyDrop<F::Inode>,
+}
+
+impl<F: FileSystem> InodeBox<F> {
+    /// What the cache does once with each new piece of memory.
+    pub(crate) unsafe extern "C" fn init_once(ptr: *mut c_void) {
+        // SAFETY: Called with memory for an `InodeBox`, whose first field is the inode.
+        unsafe { raw::inode_init_once(ptr.cast()) };
+    }
+
+    /// # Safety
+    ///
+    /// `super_operations.alloc_inode`: `sb` is a super block of `F`.
+    pub(crate) unsafe extern "C" fn alloc(sb: *mut raw::super_block) -> *mut raw::inode {
+        // SAFETY: `sb` was created by the filesystem type that `F`'s registration holds.
+        let cache = unsafe { crate::fs::Registration::<F>::inode_cache((*sb).s_type) };
+        // SAFETY: Both are valid.
+        let this = unsafe { raw::vfs_shim_alloc_inode(sb, cache) }.cast::<Self>();
+        if this.is_null() {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: The depth is set before inodes that can nest are made.
+        let depth = unsafe { (*sb).s_stack_depth };
+        // SAFETY: The memory is valid for writes, and stays in place until it is freed: private
+        // data in it may be pinned. No initialiser fails.
+        unsafe {
+            core::ptr::addr_of_mut!((*this).rcu).write(F::Rcu::default());
+            let data = core::ptr::addr_of_mut!((*this).data).cast::<F::Inode>();
+            let Ok(()) = F::inode_data(depth).__init(data);
+        }
+        this.cast()
+    }
+
+    /// The phase of teardown that may sleep.
+    ///
+    /// # Safety
+    ///
+    /// `super_operations.destroy_inode`: nobody has a reference any more.
+    pub(crate) unsafe extern "C" fn destroy(inode: *mut raw::inode) {
+        let this = inode.cast::<Self>();
+        // SAFETY: The inode was made by `alloc`. RCU walks that still see it use `rcu` only, which
+        // stays readable; nobody uses `data` any more, and it is dropped once.
+        unsafe {
+            (*this).rcu.release();
+            ManuallyDrop::drop(&mut (*this).data);
+        }
+    }
+
+    /// The phase of teardown after the RCU grace period.
+    ///
+    /// # Safety
+    ///
+    /// `super_operations.free_inode`: called once, last.
+    pub(crate) unsafe extern "C" fn free(inode: *mut raw::inode) {
+        // SAFETY: The memory came from this cache. The type outlives its super blocks: unloading
+        // the module unregisters it and waits for RCU callbacks, and this is one.
+        unsafe {
+            let cache = crate::fs::Registration::<F>::inode_cache((*(*inode).i_sb).s_type);
+            raw::kmem_cache_free(cache, inode.cast());
+        }
+    }
+
+    pub(crate) fn rcu(&self) -> &F::Rcu {
+        &self.rcu
+    }
+}
+
+/// An inode of the filesystem `F` that is being implemented, with its private
+/// data.
+///
+/// # Invariants
+///
+/// The inode was allocated by `F`'s `alloc_inode`, and is reference counted.
+#[repr(transparent)]
+pub struct InodeOf<F: FileSystem>(InodeBox<F>);
+
+// SAFETY: As for `Inode`; the private data is `Send` and `Sync`.
+unsafe impl<F: FileSystem> Send for InodeOf<F> {}
+// SAFETY: As above.
+unsafe impl<F: FileSystem> Sync for InodeOf<F> {}
+
+// SAFETY: The first field is the C object, which is reference counted.
+unsafe impl<F: FileSystem> AlwaysRefCounted for InodeOf<F> {
+    fn inc_ref(&self) {
+        Inode::inc_ref(self);
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference; the C object comes first.
+        unsafe { Inode::dec_ref(obj.cast()) };
+    }
+}
+
+impl<F: FileSystem> Deref for InodeOf<F> {
+    type Target = Inode;
+
+    fn deref(&self) -> &Inode {
+        // SAFETY: The inode is valid as long as `self`.
+        unsafe { Inode::from_raw(self.0.inode.get()) }
+    }
+}
+
+impl<F: FileSystem> InodeOf<F> {
+    /// # Safety
+    ///
+    /// `ptr` points to an inode of `F` that is referenced for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut raw::inode) -> &'a Self {
+        // SAFETY: By the safety requirements it is the first field of an `InodeBox<F>`.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The private data.
+    pub fn data(&self) -> &F::Inode {
+        &self.0.data
+    }
+
+    /// The part of the private data that RCU walks may see.
+    pub fn rcu_data(&self) -> &F::Rcu {
+        &self.0.rcu
+    }
+
+    /// The filesystem.
+    pub fn super_block_of(&self) -> &SuperBlockOf<F> {
+        // SAFETY: By the type invariants the super block is one of `F`.
+        unsafe { SuperBlockOf::from_raw(self.super_block().as_ptr()) }
+    }
+
+    /// The private data of the super block.
+    pub fn super_data(&self) -> &F::Super {
+        self.super_block_of().data()
+    }
+
+    /// Takes over owner, mode, times and size of the inode that this one stands
+    /// for, seen through a mount with `idmap`.
+    pub fn copy_attr_from(&self, real: &Inode, idmap: IdMap<'_>) {
+        // SAFETY: All are valid; the fields are written under `i_lock`.
+        unsafe { raw::vfs_shim_copy_attr(self.as_ptr(), real.as_ptr(), idmap.as_ptr()) };
+    }
+
+    /// Takes over the times of the inode that this one stands for.
+    pub fn copy_times_from(&self, real: &Inode) {
+        // SAFETY: Both are valid.
+        unsafe { raw::vfs_shim_copy_times(self.as_ptr(), real.as_ptr()) };
+    }
+
+    /// Adds a link to the count, see `inc_nlink()`; the caller holds the inode
+    /// lock.
+    pub fn inc_nlink(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { raw::inc_nlink(self.as_ptr()) };
+    }
+
+    /// Takes a link from the count if there is one, see `drop_nlink()`; the
+    /// caller holds the inode lock.
+    pub fn drop_nlink(&self) {
+        if self.nlink() > 0 {
+            // SAFETY: The inode is valid and has a link.
+            unsafe { raw::drop_nlink(self.as_ptr()) };
+        }
+    }
+
+    /// No link is left, see `clear_nlink()`.
+    pub fn clear_nlink(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { raw::clear_nlink(self.as_ptr()) };
+    }
+}
+
+unsafe extern "C" fn test_key(inode: *mut raw::inode, key: *mut c_void) -> c_int {
+    // SAFETY: Called with a valid inode.
+    (unsafe { (*inode).i_private } == key).into()
+}
+
+unsafe extern "C" fn set_key(inode: *mut raw::inode, key: *mut c_void) -> c_int {
+    // SAFETY: Called with a valid inode that nobody else sees yet.
+    unsafe { (*inode).i_private = key };
+    0
+}
+
+/// What was found in the inode cache.
+pub enum Cached<F: FileSystem> {
+    /// An inode that is in use already.
+    Existing(ARef<InodeOf<F>>),
+    /// A new one, to be filled in.
+    New(NewInode<F>),
+}
+
+/// An inode that nobody else can use yet.
+///
+/// Lookups that find it in the inode cache wait until [`NewInode::publish`];
+/// dropping it instead makes them look again.
+///
+/// # Invariants
+///
+/// `inode` is owned exclusively, but for waiters in the inode cache.
+pub struct NewInode<F: FileSystem>(ManuallyDrop<ARef<InodeOf<F>>>);
+
+impl<F: FileSystem> NewInode<F> {
+    /// A new inode of `sb` that is not in the inode cache.
+    pub fn unhashed(sb: &SuperBlockOf<F>) -> Result<Self> {
+        // SAFETY: The super block is valid.
+        let inode = NonNull::new(unsafe { raw::new_inode(sb.as_ptr()) }).ok_or(ENOMEM)?;
+        // SAFETY: `new_inode` returned a reference, and the super block is one of `F`.
+        Ok(Self(ManuallyDrop::new(unsafe { ARef::from_raw(inode.cast()) })))
+    }
+
+    /// Finds the inode of `sb` that stands for `real` in the inode cache, or
+    /// puts a new one there, see `iget5_locked()`.
+    pub fn get(sb: &SuperBlockOf<F>, real: &Inode) -> Result<Cached<F>> {
+        let key = real.as_ptr();
+        // SAFETY: All are valid; the key is only compared.
+        let inode = unsafe {
+            raw::iget5_locked(
+                sb.as_ptr(),
+                key as u64,
+                Some(test_key),
+                Some(set_key),
+                key.cast(),
+            )
+        };
+        // SAFETY: `iget5_locked` returned a reference or null.
+        unsafe { Self::from_cache(inode) }
+    }
+
+    /// Puts this inode into the inode cache as the one that stands for `real`,
+    /// unless there is one already: see `inode_insert5()`.
+    pub fn insert(self, real: &Inode) -> Result<Cached<F>> {
+        let key = real.as_ptr();
+        let own = self.as_ptr();
+        // SAFETY: All are valid; the key is only compared.
+        let inode = unsafe {
+            raw::inode_insert5(own, key as u64, Some(test_key), Some(set_key), key.cast())
+        };
+        if inode == own {
+            return Ok(Cached::New(self));
+        }
+        // SAFETY: `inode_insert5` returned a reference or null; `self` is dropped.
+        unsafe { Self::from_cache(inode) }
+    }
+
+    /// # Safety
+    ///
+    /// `inode` is null or a referenced inode of `F`.
+    unsafe fn from_cache(inode: *mut raw::inode) -> Result<Cached<F>> {
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        // SAFETY: By the safety requirements.
+        let (is_new, inode) = unsafe {
+            let is_new = raw::vfs_shim_inode_is_new(inode.as_ptr());
+            (is_new, ARef::<InodeOf<F>>::from_raw(inode.cast()))
+        };
+        Ok(if is_new {
+            Cached::New(Self(ManuallyDrop::new(inode)))
+        } else {
+            Cached::Existing(inode)
+        })
+    }
+
+    /// The inode in the cache that stands for `real`, if there is one: see
+    /// `ilookup5()`.
+    pub fn find(sb: &SuperBlockOf<F>, real: &Inode) -> Option<ARef<InodeOf<F>>> {
+        let key = real.as_ptr();
+        // SAFETY: All are valid; the key is only compared.
+        let inode =
+            unsafe { raw::ilookup5(sb.as_ptr(), key as u64, Some(test_key), key.cast()) };
+        // SAFETY: `ilookup5` returned a reference or null.
+        NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
+    }
+
+    /// Sets owner and mode as those of a new object in `dir`, created by the
+    /// current task: see `inode_init_owner()`.
+    pub fn init_owner(&mut self, idmap: IdMap<'_>, dir: &Inode, mode: Mode) {
+        // SAFETY: All are valid and the inode is exclusive.
+        unsafe {
+            raw::inode_init_owner(idmap.as_ptr(), self.as_ptr(), dir.as_ptr(), mode.bits())
+        };
+    }
+
+    /// Sets the inode number.
+    pub fn set_ino(&mut self, ino: u64) {
+        // SAFETY: The inode is exclusive.
+        unsafe { (*self.as_ptr()).i_ino = ino };
+    }
+
+    /// Sets the link count.
+    pub fn set_nlink(&mut self, nlink: u32) {
+        // SAFETY: The inode is exclusive.
+        unsafe { raw::set_nlink(self.as_ptr(), nlink) };
+    }
+
+    /// Makes a special file of it, which the VFS opens itself: see
+    /// `init_special_inode()`.
+    pub fn init_special(&mut self, mode: Mode, rdev: Device) {
+        // SAFETY: The inode is exclusive.
+        unsafe { raw::init_special_inode(self.as_ptr(), mode.bits(), rdev.as_raw()) };
+    }
+
+    /// Sets type and permissions.
+    pub fn set_mode(&mut self, mode: Mode) {
+        // SAFETY: The inode is exclusive.
+        unsafe { (*self.as_ptr()).i_mode = mode.bits() };
+    }
+
+    /// Sets the operations on the inode.
+    pub fn set_inode_operations(&mut self, ops: &'static crate::inode_ops::InodeOps<F>) {
+        // SAFETY: The inode is exclusive, and the table is for inodes of `F`.
+        unsafe { (*self.as_ptr()).i_op = ops.as_ptr() };
+    }
+
+    /// Sets the operations on files that are opened on the inode.
+    pub fn set_file_operations(&mut self, ops: &'static crate::file_ops::FileOps<F>) {
+        // SAFETY: The inode is exclusive, and the table is for files of `F`.
+        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.as_ptr() };
+    }
+
+    /// The file takes `O_DIRECT` although it has no page cache of its own: its
+    /// data is another inode's.
+    pub fn allow_direct_io(&mut self) {
+        // SAFETY: The inode is exclusive and the table is static.
+        unsafe { (*(*self.as_ptr()).i_mapping).a_ops = &DIRECT_IO.0 };
+    }
+
+    /// ACLs are asked for each time, and not cached in the inode.
+    pub fn no_acl_cache(&mut self) {
+        // SAFETY: The inode is exclusive.
+        unsafe { raw::vfs_shim_no_acl_cache(self.as_ptr()) };
+    }
+
+    /// Puts the inode lock into a lock class of its own: stacked filesystems
+    /// nest inode locks, a class for each depth tells lockdep so.
+    pub fn set_lock_class(&mut self, key: Pin<&'static LockClassKey>, name: &'static CStr) {
+        // SAFETY: The lock is not held and key and name are static.
+        unsafe {
+            raw::vfs_shim_set_inode_lock_class(self.as_ptr(), key.as_ptr(), name.as_char_ptr())
+        };
+    }
+
+    /// The inode is complete: others may use it.
+    pub fn publish(self) -> ARef<InodeOf<F>> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: The inode is valid and new; an inode outside of the cache has no waiters.
+        unsafe {
+            if raw::vfs_shim_inode_is_new(this.as_ptr()) {
+                raw::unlock_new_inode(this.as_ptr());
+            }
+        }
+        // SAFETY: `this` is not dropped, so that the reference moves out.
+        unsafe { core::ptr::read(&*this.0) }
+    }
+}
+
+impl<F: FileSystem> Deref for NewInode<F> {
+    type Target = InodeOf<F>;
+
+    fn deref(&self) -> &InodeOf<F> {
+        &self.0
+    }
+}
+
+impl<F: FileSystem> Drop for NewInode<F> {
+    fn drop(&mut self) {
+        // SAFETY: The reference is given up, once.
+        unsafe {
+            if raw::vfs_shim_inode_is_new(self.as_ptr()) {
+                raw::iget_failed(self.as_ptr());
+            } else {
+                ManuallyDrop::drop(&mut self.0);
+            }
+        }
+    }
+}
+
+/// A table of C's operations.
+struct Table<T>(T);
+
+// SAFETY: Tables are never written.
+unsafe impl<T> Sync for Table<T> {}
+
+static DIRECT_IO: Table<raw::address_space_operations> = Table({
+    // SAFETY: All fields are optional function pointers or integers.
+    let mut ops: raw::address_space_operations = unsafe { core::mem::zeroed() };
+    ops.direct_IO = Some(raw::noop_direct_IO);
+    ops
+});
+
+impl FileType {
+    /// The type as directory entries have it, `DT_*`.
+    pub fn as_dirent(self) -> u8 {
+        (match self {
+            FileType::Regular => raw::DT_REG,
+            FileType::Directory => raw::DT_DIR,
+            FileType::Symlink => raw::DT_LNK,
+            FileType::CharDevice => raw::DT_CHR,
+            FileType::BlockDevice => raw::DT_BLK,
+            FileType::Fifo => raw::DT_FIFO,
+            FileType::Socket => raw::DT_SOCK,
+        }) as u8
+    }
+}

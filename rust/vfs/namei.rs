@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking up, creating, removing and renaming in directories of layers.
+//!
+//! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
+//!
+//! Operations that change a directory are in two steps. The first takes the
+//! locks and finds the dentries; the second consumes what the first returned.
+//! Dropping it instead undoes the first.
+
+use crate::{
+    attr::{Device, Mode},
+    dentry::{Dentry, DentryOf, Name},
+    fs::FileSystem,
+    inode_ops::RenameFlags,
+    mount::{Mount, PathRef},
+    raw, //
+};
+use core::{marker::PhantomData, mem::ManuallyDrop};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+    sync::aref::ARef,
+    types::{NotThreadSafe}, //
+};
+
+impl PathRef<'_> {
+    /// Looks `name` up in this directory; the result may be negative. See
+    /// `lookup_one_unlocked()`.
+    pub fn lookup(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid; a reference is returned.
+        unsafe {
+            Dentry::from_ret(raw::lookup_one_unlocked(
+                self.mount.idmap().as_ptr(),
+                &mut name,
+                self.dentry.as_ptr(),
+            ))
+        }
+    }
+
+    /// Looks `name` up in this directory: `ENOENT` when there is none, `EINTR`
+    /// when the task is killed. See `lookup_one_positive_killable()`.
+    pub fn lookup_positive_killable(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid; a reference is returned.
+        unsafe {
+            Dentry::from_ret(raw::lookup_one_positive_killable(
+                self.mount.idmap().as_ptr(),
+                &mut name,
+                self.dentry.as_ptr(),
+            ))
+        }
+    }
+
+    /// As [`PathRef::lookup`], but `ENOENT` for a negative dentry. See
+    /// `lookup_one_positive_unlocked()`.
+    pub fn lookup_positive(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid; a reference is returned.
+        unsafe {
+            Dentry::from_ret(raw::lookup_one_positive_unlocked(
+                self.mount.idmap().as_ptr(),
+                &mut name,
+                self.dentry.as_ptr(),
+            ))
+        }
+    }
+}
+
+impl<F: FileSystem> DentryOf<F> {
+    /// Looks `name` up in this directory of ours, for a caller that holds its
+    /// inode lock at least shared, as `iterate` does. See `lookup_one()`.
+    pub fn lookup_locked(&self, name: Name<'_>) -> Result<ARef<DentryOf<F>>> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid; a reference is returned.
+        let dentry = unsafe {
+            Dentry::from_ret(raw::lookup_one(
+                crate::mount::IdMap::nop().as_ptr(),
+                &mut name,
+                self.as_ptr(),
+            ))
+        }?;
+        // SAFETY: The child belongs to the same super block; the type is transparent.
+        Ok(unsafe { ARef::from_raw(ARef::into_raw(dentry).cast()) })
+    }
+}
+
+/// A name in a directory, locked for creating it: see `start_creating()`.
+///
+/// # Invariants
+///
+/// `dentry` is what `start_creating` returned, and `end_dirop` was not called.
+pub struct Creating<'a> {
+    dentry: *mut raw::dentry,
+    parent: &'a Dentry,
+    mount: &'a Mount,
+    _task: NotThreadSafe,
+}
+
+impl<'a> Creating<'a> {
+    /// Locks `name` in the directory `dir`. There may be an object already.
+    ///
+    /// The caller has write access to the mount. Takes the inode lock of `dir`.
+    pub fn start(dir: PathRef<'a>, name: Name<'_>) -> Result<Self> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid.
+        let dentry = from_err_ptr(unsafe {
+            raw::start_creating(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
+        })?;
+        Ok(Self { dentry, parent: dir.dentry, mount: dir.mount, _task: NotThreadSafe })
+    }
+
+    /// The dentry, negative unless there is an object already.
+    pub fn dentry(&self) -> &Dentry {
+        // SAFETY: The guard has a reference.
+        unsafe { Dentry::from_raw(self.dentry) }
+    }
+
+    /// Unlocks and returns the dentry.
+    pub fn keep(self) -> ARef<Dentry> {
+        ARef::from(self.dentry())
+    }
+
+    fn finish(self, ret: c_int) -> Result<ARef<Dentry>> {
+        to_result(ret)?;
+        if self.dentry().is_negative() {
+            // The filesystem created something that it does not show.
+            return Err(EIO);
+        }
+        Ok(self.keep())
+    }
+
+    /// Creates a regular file.
+    pub fn create(self, mode: Mode) -> Result<ARef<Dentry>> {
+        let idmap = self.mount.idmap().as_ptr();
+        // SAFETY: The name is locked.
+        let ret =
+            unsafe { raw::vfs_create(idmap, self.dentry, mode.bits(), core::ptr::null_mut()) };
+        self.finish(ret)
+    }
+
+    /// Makes a directory.
+    pub fn mkdir(self, mode: Mode) -> Result<ARef<Dentry>> {
+        let this = ManuallyDrop::new(self);
+        let dir = this.parent.inode().ok_or(ENOENT)?;
+        // SAFETY: The name is locked. On failure the dentry is gone and nothing is locked; on
+        // success the result, which may be another dentry, stands for it.
+        let dentry = from_err_ptr(unsafe {
+            raw::vfs_mkdir(
+                this.mount.idmap().as_ptr(),
+                dir.as_ptr(),
+                this.dentry,
+                mode.bits(),
+                core::ptr::null_mut(),
+            )
+        })?;
+        // INVARIANT: `vfs_mkdir` passed on the lock and the reference.
+        Creating { dentry, parent: this.parent, mount: this.mount, _task: NotThreadSafe }.finish(0)
+    }
+
+    /// Makes a special file.
+    pub fn mknod(self, mode: Mode, rdev: Device) -> Result<ARef<Dentry>> {
+        let dir = self.parent.inode().ok_or(ENOENT)?;
+        // SAFETY: The name is locked.
+        let ret = unsafe {
+            raw::vfs_mknod(
+                self.mount.idmap().as_ptr(),
+                dir.as_ptr(),
+                self.dentry,
+                mode.bits(),
+                rdev.as_raw(),
+                core::ptr::null_mut(),
+            )
+        };
+        self.finish(ret)
+    }
+
+    /// Makes a symbolic link.
+    pub fn symlink(self, target: &CStr) -> Result<ARef<Dentry>> {
+        let dir = self.parent.inode().ok_or(ENOENT)?;
+        // SAFETY: The name is locked.
+        let ret = unsafe {
+            raw::vfs_symlink(
+                self.mount.idmap().as_ptr(),
+                dir.as_ptr(),
+                self.dentry,
+                target.as_char_ptr(),
+                core::ptr::null_mut(),
+            )
+        };
+        self.finish(ret)
+    }
+
+    /// Makes a link to `old`, which is in the same mount.
+    pub fn link(self, old: &Dentry) -> Result<ARef<Dentry>> {
+        let dir = self.parent.inode().ok_or(ENOENT)?;
+        // SAFETY: The name is locked.
+        let ret = unsafe {
+            raw::vfs_link(
+                old.as_ptr(),
+                self.mount.idmap().as_ptr(),
+                dir.as_ptr(),
+                self.dentry,
+                core::ptr::null_mut(),
+            )
+        };
+        self.finish(ret)
+    }
+}
+
+impl Drop for Creating<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { raw::end_dirop(self.dentry) };
+    }
+}
+
+/// An object in a directory, locked for its removal: see `start_removing()`.
+///
+/// # Invariants
+///
+/// `dentry` is what `start_removing` returned, and `end_dirop` was not called.
+pub struct Removing<'a> {
+    dentry: *mut raw::dentry,
+    parent: PathRef<'a>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> Removing<'a> {
+    /// Locks the object `name` in the directory `dir`; `ENOENT` when there is
+    /// none.
+    ///
+    /// The caller has write access to the mount. Takes the inode lock of `dir`.
+    pub fn start(dir: PathRef<'a>, name: Name<'_>) -> Result<Self> {
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid.
+        let dentry = from_err_ptr(unsafe {
+            raw::start_removing(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
+        })?;
+        Ok(Self { dentry, parent: dir, _task: NotThreadSafe })
+    }
+
+    /// As [`Removing::start`] for the object `child`; `EINVAL` when it is in
+    /// `dir` no more. See `start_removing_dentry()`.
+    pub fn start_dentry(dir: PathRef<'a>, child: &Dentry) -> Result<Self> {
+        // SAFETY: All are valid.
+        let dentry = from_err_ptr(unsafe {
+            raw::start_removing_dentry(dir.dentry.as_ptr(), child.as_ptr())
+        })?;
+        Ok(Self { dentry, parent: dir, _task: NotThreadSafe })
+    }
+
+    /// The dentry.
+    pub fn dentry(&self) -> &Dentry {
+        // SAFETY: The guard has a reference.
+        unsafe { Dentry::from_raw(self.dentry) }
+    }
+
+    /// Removes the object: a directory, which has to be empty, or anything else.
+    pub fn remove(self) -> Result {
+        let dir = self.parent.inode()?;
+        let idmap = self.parent.mount.idmap().as_ptr();
+        let is_dir = self.dentry().is_dir();
+        // The guard's reference goes with the lock, so one more keeps the dentry from losing its
+        // inode to somebody who looks at it.
+        let _keep = ARef::from(self.dentry());
+        // SAFETY: The object is locked.
+        to_result(unsafe {
+            if is_dir {
+                raw::vfs_rmdir(idmap, dir.as_ptr(), self.dentry, core::ptr::null_mut())
+            } else {
+                raw::vfs_unlink(idmap, dir.as_ptr(), self.dentry, core::ptr::null_mut())
+            }
+        })
+    }
+}
+
+impl Drop for Removing<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { raw::end_dirop(self.dentry) };
+    }
+}
+
+/// Two names within one mount, locked for a rename: see `start_renaming()`.
+///
+/// # Invariants
+///
+/// `rd` was set up by one of the `start_renaming` functions, and `end_renaming`
+/// was not called.
+pub struct Renaming<'a> {
+    rd: raw::renamedata,
+    _dirs: PhantomData<&'a Dentry>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> Renaming<'a> {
+    fn new(mount: &'a Mount, old_dir: &'a Dentry, new_dir: &'a Dentry) -> raw::renamedata {
+        raw::renamedata {
+            mnt_idmap: mount.idmap().as_ptr(),
+            old_parent: old_dir.as_ptr(),
+            new_parent: new_dir.as_ptr(),
+            ..Default::default()
+        }
+    }
+
+    fn started(rd: raw::renamedata, ret: c_int) -> Result<Self> {
+        to_result(ret)?;
+        Ok(Self { rd, _dirs: PhantomData, _task: NotThreadSafe })
+    }
+
+    /// Locks `old_name`, which exists, and `new_name`, which may.
+    ///
+    /// The caller has write access to the mount. Takes the inode locks of both
+    /// directories, and `s_vfs_rename_mutex` when they differ.
+    pub fn start(
+        old_dir: PathRef<'a>,
+        old_name: Name<'_>,
+        new_dir: &'a Dentry,
+        new_name: Name<'_>,
+        flags: RenameFlags,
+    ) -> Result<Self> {
+        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        rd.flags = flags.as_raw();
+        let (mut old_name, mut new_name) = (old_name.as_qstr(), new_name.as_qstr());
+        // SAFETY: All are valid.
+        let ret = unsafe { raw::start_renaming(&mut rd, 0, &mut old_name, &mut new_name) };
+        Self::started(rd, ret)
+    }
+
+    /// Locks the object `old` and `new_name`, which must not exist: `EEXIST`.
+    pub fn start_to_new_name(
+        old_dir: PathRef<'a>,
+        old: &Dentry,
+        new_dir: &'a Dentry,
+        new_name: Name<'_>,
+    ) -> Result<Self> {
+        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        let mut new_name = new_name.as_qstr();
+        // SAFETY: All are valid.
+        let ret = unsafe {
+            raw::start_renaming_dentry(
+                &mut rd,
+                raw::vfs_const_LOOKUP_EXCL as c_int,
+                old.as_ptr(),
+                &mut new_name,
+            )
+        };
+        Self::started(rd, ret)
+    }
+
+    /// Locks the objects, or names without an object, `old` and `new`.
+    pub fn start_dentries(
+        old_dir: PathRef<'a>,
+        old: &Dentry,
+        new_dir: &'a Dentry,
+        new: &Dentry,
+        flags: RenameFlags,
+    ) -> Result<Self> {
+        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        rd.flags = flags.as_raw();
+        // SAFETY: All are valid.
+        let ret =
+            unsafe { raw::start_renaming_two_dentries(&mut rd, old.as_ptr(), new.as_ptr()) };
+        Self::started(rd, ret)
+    }
+
+    /// The dentry that is moved.
+    pub fn old(&self) -> &Dentry {
+        // SAFETY: The guard has a reference.
+        unsafe { Dentry::from_raw(self.rd.old_dentry) }
+    }
+
+    /// The dentry that it is moved to.
+    pub fn new_dentry(&self) -> &Dentry {
+        // SAFETY: The guard has a reference.
+        unsafe { Dentry::from_raw(self.rd.new_dentry) }
+    }
+
+    /// Renames: see `vfs_rename()`.
+    pub fn rename(mut self, flags: RenameFlags) -> Result {
+        self.rd.flags = flags.as_raw();
+        // A replaced object may still be looked at by whoever has its dentry; see
+        // `Removing::remove`.
+        let _keep = ARef::from(self.new_dentry());
+        // SAFETY: Both names are locked.
+        to_result(unsafe { raw::vfs_rename(&mut self.rd) })
+    }
+}
+
+impl Drop for Renaming<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { raw::end_renaming(&mut self.rd) };
+    }
+}

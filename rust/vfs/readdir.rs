@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading directories of layers, and showing entries of our own.
+//!
+//! C header: `struct dir_context` in
+//! [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    file::OpenFile,
+    raw, //
+};
+use kernel::{error::to_result, prelude::*};
+
+/// An entry of a directory.
+pub struct DirEntry<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its inode number.
+    pub ino: u64,
+    /// Its type, `DT_*`.
+    pub d_type: u8,
+}
+
+impl DirEntry<'_> {
+    /// Whether the entry says that it is a character device, as whiteouts are.
+    pub fn is_char_device(&self) -> bool {
+        u32::from(self.d_type) == raw::DT_CHR
+    }
+}
+
+/// Whether a type that a directory entry gives says nothing.
+pub fn is_unknown_type(d_type: u8) -> bool {
+    u32::from(d_type) == raw::DT_UNKNOWN
+}
+
+/// What is called with each entry.
+type Actor<'a> = &'a mut dyn FnMut(DirEntry<'_>) -> Result;
+
+#[repr(C)]
+struct Reader<'a> {
+    // Comes first: `actor` finds the reader by it.
+    ctx: raw::dir_context,
+    actor: Actor<'a>,
+    seen: bool,
+    result: Result,
+}
+
+unsafe extern "C" fn actor(
+    ctx: *mut raw::dir_context,
+    name: *const c_char,
+    len: c_int,
+    _offset: i64,
+    ino: u64,
+    d_type: c_uint,
+) -> bool {
+    // SAFETY: `ctx` is the first field of the reader that `iterate_dir` was given, which nobody
+    // else uses meanwhile.
+    let reader = unsafe { &mut *ctx.cast::<Reader<'_>>() };
+    let Ok(len) = usize::try_from(len) else {
+        reader.result = Err(EIO);
+        return false;
+    };
+    // SAFETY: The filesystem gives a name of `len` bytes.
+    let name = unsafe { core::slice::from_raw_parts(name.cast::<u8>(), len) };
+    reader.seen = true;
+    // Flags for the caller are in higher bits.
+    let entry = DirEntry { name, ino, d_type: (d_type & 0xf) as u8 };
+    reader.result = (reader.actor)(entry);
+    reader.result.is_ok()
+}
+
+impl OpenFile {
+    /// Calls `actor` with all entries of an open directory, in the filesystem's
+    /// order, until it fails. See `iterate_dir()`.
+    pub fn read_dir(&self, actor_fn: Actor<'_>) -> Result {
+        let mut reader = Reader {
+            ctx: raw::dir_context {
+                actor: Some(actor),
+                count: c_int::MAX,
+                ..Default::default()
+            },
+            actor: actor_fn,
+            seen: true,
+            result: Ok(()),
+        };
+        // A filesystem may return before the end; it is there when nothing comes any more.
+        while reader.seen {
+            reader.seen = false;
+            let ctx = core::ptr::from_mut(&mut reader).cast();
+            // SAFETY: The file is open, and the context is the first field of `reader`.
+            to_result(unsafe { raw::iterate_dir(self.as_ptr(), ctx) })?;
+            reader.result?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the entries of a directory of ours are shown: the caller of
+/// `getdents()`.
+#[repr(transparent)]
+pub struct DirContext(raw::dir_context);
+
+impl DirContext {
+    /// # Safety
+    ///
+    /// `ctx` is valid and exclusive for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ctx: *mut raw::dir_context) -> &'a mut Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &mut *ctx.cast() }
+    }
+
+    /// The position: what `telldir()` answers before the next entry.
+    pub fn pos(&self) -> i64 {
+        self.0.pos
+    }
+
+    /// Sets the position.
+    pub fn set_pos(&mut self, pos: i64) {
+        self.0.pos = pos;
+    }
+
+    /// Shows an entry; false when there is no room for it. See `dir_emit()`.
+    pub fn emit(&mut self, entry: &DirEntry<'_>) -> bool {
+        let Ok(len) = c_int::try_from(entry.name.len()) else {
+            return false;
+        };
+        // SAFETY: The context is valid and the name has `len` bytes.
+        unsafe {
+            raw::vfs_shim_dir_emit(
+                &mut self.0,
+                entry.name.as_ptr().cast(),
+                len,
+                entry.ino,
+                entry.d_type.into(),
+            )
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions over the VFS, for filesystems written in Rust.
+//!
+//! The names and shapes are those of the C interface: whoever knows
+//! `Documentation/filesystems/vfs.rst` finds each concept under its name. What C
+//! leaves to convention is a type here:
+//!
+//! - Objects of anybody's filesystem are [`inode::Inode`], [`dentry::Dentry`],
+//!   [`mount::Mount`] and [`mount::Path`]. Those of the filesystem that is being
+//!   implemented are [`inode::InodeOf`] and [`dentry::DentryOf`], which know its
+//!   private data.
+//! - What must be undone is a guard: inode locks, write access to a mount,
+//!   credentials, and the `start_*`/`end_*` pairs of [`namei`].
+//! - What an RCU walk may look at is [`rcu::RcuInode`], which has no method that
+//!   sleeps.
+//! - The idmap is taken from the path that an operation works on.
+//!
+//! All `unsafe` of this project is in this crate.
+
+pub mod acl;
+pub mod attr;
+pub mod backing;
+pub mod context;
+pub mod cred;
+pub mod dentry;
+pub mod exportfs;
+pub mod file;
+pub mod file_ops;
+pub mod fileattr;
+pub mod fs;
+pub mod inode;
+pub mod inode_ops;
+pub mod mount;
+pub mod mutex;
+pub mod namei;
+pub mod rcu;
+pub mod readdir;
+pub mod super_block;
+pub mod xattr;
+
+/// C's types and functions: those of `kernel::bindings`, and those that only
+/// this crate needs.
+mod raw {
+    #![allow(warnings, clippy::all, unsafe_op_in_unsafe_fn)]
+    pub(crate) use kernel::bindings::*;
+    use kernel::ffi;
+    use pin_init::{MaybeZeroable, Zeroable};
+    include!(concat!(env!("VFS_GEN"), "/bindings_generated.rs"));
+}
+
+/// What a library crate gives to macros that expect a module around them.
+const __LOG_PREFIX: &[u8] = b"vfs: \0";
