@@ -64,7 +64,7 @@ const WIRE_READ_MAX: usize = (WIRE_PADDING + u8::MAX as usize).div_ceil(WORD);
 
 // The length of any handle fits the field, and the padding does what it is for.
 const _: () = assert!(LEN_MAX <= u8::MAX as usize);
-const _: () = assert!((WIRE_PADDING + HEADER_LEN) % WORD == 0);
+const _: () = assert!(WIRE_PADDING + HEADER_LEN == 6 * WORD);
 
 /// Names an object of a layer for as long as it exists, whatever its path.
 ///

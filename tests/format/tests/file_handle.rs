@@ -256,6 +256,8 @@ proptest! {
         let side = if upper { Side::Upper } else { Side::Lower };
         let handle = FileHandle::new(side, Uuid(uuid), fid_type, &fid).unwrap();
         prop_assert_eq!(handle.fid(), &fid[..]);
+        prop_assert_eq!((handle.side(), handle.fid_type()), (side, fid_type));
+        prop_assert_eq!(handle.uuid(), Uuid(uuid));
 
         let mut buffer = [0; LEN_MAX];
         let bytes = handle.write(&mut buffer).unwrap();
