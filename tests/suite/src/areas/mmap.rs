@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory mappings.
+//!
+//! What happens to a shared mapping made before the copy-up is another
+//! matter; here, mappings begin where the file already is.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::mm::{mmap, msync, munmap, MapFlags, MsyncFlags, ProtFlags};
+
+use crate::harness::bed::Bed;
+use crate::support::content::pattern;
+use crate::support::must::{must, refused, same_bytes};
+
+tests! {
+    EVERYWHERE:
+        private_reads,
+        shared_reads,
+        shared_writes,
+        private_writes_stay_private;
+    TWICE:
+        read_only_shared_refuses_write_protection,
+        shared_writes_need_a_writable_descriptor,
+        a_mapping_outlives_its_descriptor_and_name,
+        a_new_mapping_of_an_old_descriptor_is_current,
+        writes_by_descriptor_show_in_a_mapping,
+        writes_in_a_mapping_show_to_readers,
+        executable,
+        a_forked_mapping,
+        a_mapping_names_the_overlay_file,
+        mapping_copies_nothing_up;
+}
+
+/// A mapping from the start of a file.
+pub struct Map {
+    address: *mut u8,
+    length: usize,
+}
+
+impl Map {
+    fn new(file: &File, length: usize, prot: ProtFlags, flags: MapFlags) -> Result<Self, Errno> {
+        // SAFETY: a new mapping, where the kernel chooses.
+        let address = unsafe { mmap(std::ptr::null_mut(), length, prot, flags, file, 0) }?;
+        Ok(Self {
+            address: address.cast(),
+            length,
+        })
+    }
+
+    /// A shared mapping to read.
+    #[track_caller]
+    pub fn shared_read(file: &File, length: usize) -> Self {
+        must("mmap", Self::new(file, length, ProtFlags::READ, MapFlags::SHARED))
+    }
+
+    /// One byte, read now.
+    pub fn byte(&self, at: usize) -> u8 {
+        assert!(at < self.length);
+        // SAFETY: inside the mapping, which has the file's bytes there.
+        unsafe { self.address.add(at).read_volatile() }
+    }
+
+    /// All bytes, read now.
+    pub fn bytes(&self) -> Vec<u8> {
+        (0..self.length).map(|at| self.byte(at)).collect()
+    }
+
+    fn set(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.length);
+        for (index, &byte) in bytes.iter().enumerate() {
+            // SAFETY: inside the mapping, which is writable.
+            unsafe { self.address.add(at + index).write_volatile(byte) };
+        }
+    }
+
+    #[track_caller]
+    fn sync(&self) {
+        // SAFETY: the mapping is ours.
+        must("msync", unsafe {
+            msync(self.address.cast(), self.length, MsyncFlags::SYNC)
+        });
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nothing refers to it any more.
+        let _ = unsafe { munmap(self.address.cast(), self.length) };
+    }
+}
+
+const LENGTH: usize = 20_000;
+
+fn private(file: &File) -> Map {
+    must(
+        "mmap",
+        Map::new(file, LENGTH, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE),
+    )
+}
+
+fn shared_write(file: &File) -> Map {
+    must(
+        "mmap",
+        Map::new(file, LENGTH, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
+    )
+}
+
+/// A lower and an upper file with this content.
+fn files(bed: &Bed) -> (crate::support::dir::Dir, Vec<u8>) {
+    let content = pattern(1, LENGTH);
+    bed.lower.file("low", &content);
+    bed.upper.file("up", &content);
+    (bed.mount(), content)
+}
+
+fn private_reads(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        same_bytes(name, &private(&m.open_read(name)).bytes(), &content);
+    }
+}
+
+fn shared_reads(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        same_bytes(name, &Map::shared_read(&m.open_read(name), LENGTH).bytes(), &content);
+    }
+}
+
+fn mapping_copies_nothing_up(bed: &Bed) {
+    let (m, _) = files(bed);
+    drop(Map::shared_read(&m.open_read("low"), LENGTH).bytes());
+    private(&m.open_read("low")).set(0, b"x");
+    assert!(!bed.upper.exists("low"));
+}
+
+fn shared_writes(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        let map = shared_write(&m.open_rw(name));
+        map.set(5000, b"written in memory");
+        map.sync();
+        let mut want = content.clone();
+        want[5000..5017].copy_from_slice(b"written in memory");
+        same_bytes(name, &m.read(name), &want);
+        same_bytes("in upper", &bed.upper.read(name), &want);
+    }
+    same_bytes("in lower", &bed.lower.read("low"), &content);
+}
+
+fn private_writes_stay_private(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        let map = private(&m.open_read(name));
+        map.set(100, b"mine");
+        assert_eq!(&map.bytes()[100..104], b"mine");
+        same_bytes(name, &m.read(name), &content);
+    }
+}
+
+fn read_only_shared_refuses_write_protection(bed: &Bed) {
+    let (m, _) = files(bed);
+    for name in ["low", "up"] {
+        let map = Map::shared_read(&m.open_read(name), LENGTH);
+        // SAFETY: the mapping is ours.
+        let result = unsafe {
+            rustix::mm::mprotect(
+                map.address.cast(),
+                LENGTH,
+                rustix::mm::MprotectFlags::READ | rustix::mm::MprotectFlags::WRITE,
+            )
+        };
+        refused(Errno::ACCESS, result);
+    }
+}
+
+fn shared_writes_need_a_writable_descriptor(bed: &Bed) {
+    let (m, _) = files(bed);
+    for name in ["low", "up"] {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let result = Map::new(&m.open_read(name), LENGTH, prot, MapFlags::SHARED);
+        refused(Errno::ACCESS, result.map(|_| ()));
+        let file = m.open(name, OFlags::WRONLY);
+        let result = Map::new(&file, LENGTH, prot, MapFlags::SHARED);
+        refused(Errno::ACCESS, result.map(|_| ()));
+    }
+}
+
+fn a_mapping_outlives_its_descriptor_and_name(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        let map = Map::shared_read(&m.open_read(name), LENGTH);
+        m.unlink(name);
+        same_bytes(name, &map.bytes(), &content);
+    }
+}
+
+fn a_new_mapping_of_an_old_descriptor_is_current(bed: &Bed) {
+    let (m, mut content) = files(bed);
+    let early = m.open_read("low");
+    m.write_at("low", 10, b"after the copy-up");
+    content[10..27].copy_from_slice(b"after the copy-up");
+    same_bytes("shared", &Map::shared_read(&early, LENGTH).bytes(), &content);
+    same_bytes("private", &private(&early).bytes(), &content);
+}
+
+fn writes_by_descriptor_show_in_a_mapping(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        let file = m.open_rw(name);
+        let map = Map::shared_read(&file, LENGTH);
+        same_bytes(name, &map.bytes(), &content);
+        must("pwrite", file.write_all_at(b"written", 9000));
+        assert_eq!(&map.bytes()[9000..9007], b"written");
+    }
+}
+
+fn writes_in_a_mapping_show_to_readers(bed: &Bed) {
+    let (m, _) = files(bed);
+    for name in ["low", "up"] {
+        let reader = m.open_read(name);
+        let map = shared_write(&m.open_rw(name));
+        map.set(9000, b"written");
+        let mut bytes = [0; 7];
+        must("pread", reader.read_exact_at(&mut bytes, 9000));
+        assert_eq!(&bytes, b"written");
+    }
+}
+
+fn executable(bed: &Bed) {
+    let (m, content) = files(bed);
+    for name in ["low", "up"] {
+        let prot = ProtFlags::READ | ProtFlags::EXEC;
+        let map = must("mmap", Map::new(&m.open_read(name), LENGTH, prot, MapFlags::PRIVATE));
+        same_bytes(name, &map.bytes(), &content);
+    }
+}
+
+fn a_forked_mapping(bed: &Bed) {
+    let (m, _) = files(bed);
+    for name in ["low", "up"] {
+        let map = shared_write(&m.open_rw(name));
+        crate::support::process::in_child(|| map.set(0, b"by the child"));
+        assert_eq!(&map.bytes()[..12], b"by the child");
+    }
+}
+
+fn a_mapping_names_the_overlay_file(bed: &Bed) {
+    let (m, _) = files(bed);
+    for name in ["low", "up"] {
+        let map = Map::shared_read(&m.open_read(name), LENGTH);
+        let maps = must("read maps", std::fs::read_to_string("/proc/self/maps"));
+        let start = format!("{:08x}-", map.address as usize);
+        let line = maps.lines().find(|line| line.starts_with(&start)).expect("the mapping");
+        let path = m.at(name).display().to_string();
+        assert!(line.ends_with(&path), "{line}");
+        let ino = line.split_whitespace().nth(4).expect("inode number");
+        assert_eq!(ino, m.stat(name).st_ino.to_string(), "{line}");
+    }
+}

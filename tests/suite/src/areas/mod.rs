@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests, one file a behaviour.
+
+use crate::harness::bed::Bed;
+use crate::harness::matrix::Selection;
+
+/// One test.
+pub struct Test {
+    /// Name within its area.
+    pub name: &'static str,
+    /// The layer filesystems that it runs on.
+    pub on: Selection,
+    /// The test itself, which fails by panicking.
+    pub run: fn(&Bed),
+}
+
+/// The tests of one behaviour.
+pub struct Area {
+    /// The file's name.
+    pub name: &'static str,
+    /// Whether the layers go from one driver to another.
+    pub between_drivers: bool,
+    /// The tests.
+    pub tests: &'static [Test],
+}
+
+/// Lists a file's tests, by the layer filesystems that they run on.
+macro_rules! tests {
+    ($( $selection:ident: $( $test:ident ),+ $(,)? ; )+) => {
+        /// The tests of this area.
+        pub const TESTS: &[$crate::areas::Test] = &[
+            $( $( $crate::areas::Test {
+                name: stringify!($test),
+                on: $crate::harness::matrix::$selection,
+                run: $test,
+            }, )+ )+
+        ];
+    };
+}
+
+/// Declares the areas, in the order in which they run.
+macro_rules! areas {
+    ($( $area:ident ),+ ; between drivers: $( $between:ident ),+ $(,)?) => {
+        $( mod $area; )+
+        $( mod $between; )+
+
+        /// All areas.
+        pub const AREAS: &[Area] = &[
+            $( Area {
+                name: stringify!($area),
+                between_drivers: false,
+                tests: $area::TESTS,
+            }, )+
+            $( Area {
+                name: stringify!($between),
+                between_drivers: true,
+                tests: $between::TESTS,
+            }, )+
+        ];
+    };
+}
+
+areas! {
+    mount,
+    mount_refusals,
+    mount_options,
+    umount,
+    image,
+    lookup,
+    readdir,
+    readdir_positions,
+    attributes,
+    identity,
+    permission,
+    acl,
+    symlinks,
+    special_files,
+    open_flags,
+    read_write,
+    splicing,
+    holes,
+    sync,
+    mmap,
+    exec,
+    create,
+    remove,
+    rename,
+    rename_flags,
+    links,
+    xattr,
+    capability,
+    file_flags,
+    statfs,
+    copy_up_trigger,
+    copy_up_data,
+    copy_up_metadata,
+    copy_up_parents,
+    copy_up_special,
+    copy_up_failure,
+    copy_up_killed,
+    copy_up_races,
+    coherence,
+    coherence_events,
+    format;
+    between drivers:
+    interchange,
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which layer filesystems a test runs on.
+
+/// A pair of filesystems: of the lower layers and of the upper layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pair {
+    /// Directory in the scratch folder that holds the lower layers.
+    pub lower: &'static str,
+    /// Directory in the scratch folder that holds upper and work directory.
+    pub upper: &'static str,
+}
+
+impl Pair {
+    /// The name on the command line and in front of each test's name.
+    pub fn name(self) -> String {
+        format!("{}/{}", self.lower, self.upper)
+    }
+
+    /// Whether all layers are on one filesystem.
+    pub fn one_filesystem(self) -> bool {
+        self.lower == self.upper
+    }
+
+    /// Whether the lower layer is a read-only image of the fixed tree.
+    pub fn image(self) -> bool {
+        matches!(self.lower, "erofs" | "squashfs")
+    }
+}
+
+const fn pair(lower: &'static str, upper: &'static str) -> Pair {
+    Pair { lower, upper }
+}
+
+const TMPFS: Pair = pair("tmpfs", "tmpfs");
+const EXT4: Pair = pair("ext4", "ext4");
+const XFS: Pair = pair("xfs", "xfs");
+const BTRFS: Pair = pair("btrfs", "btrfs");
+const MIXED: Pair = pair("ext4", "tmpfs");
+const EROFS: Pair = pair("erofs", "ext4");
+const SQUASHFS: Pair = pair("squashfs", "tmpfs");
+
+/// Every combination, in the order in which they run.
+pub const ALL: &[Pair] = &[TMPFS, MIXED, EXT4, XFS, BTRFS, EROFS, SQUASHFS];
+
+/// A named choice of combinations.
+#[derive(Clone, Copy)]
+pub struct Selection {
+    full: &'static [Pair],
+    quick: &'static [Pair],
+}
+
+impl Selection {
+    /// The combinations of this choice.
+    pub fn pairs(&self, quick: bool) -> &'static [Pair] {
+        if quick {
+            self.quick
+        } else {
+            self.full
+        }
+    }
+}
+
+/// What involves no layer filesystem's particular behaviour.
+pub const ONCE: Selection = Selection {
+    full: &[TMPFS],
+    quick: &[TMPFS],
+};
+/// What differs between one filesystem and several.
+pub const TWICE: Selection = Selection {
+    full: &[TMPFS, MIXED],
+    quick: &[MIXED],
+};
+/// What needs layers on different filesystems.
+pub const SEVERAL_FILESYSTEMS: Selection = Selection {
+    full: &[MIXED],
+    quick: &[MIXED],
+};
+/// What depends on how each filesystem does its part.
+pub const EVERYWHERE: Selection = Selection {
+    full: &[TMPFS, MIXED, EXT4, XFS, BTRFS],
+    quick: &[TMPFS, EXT4],
+};
+/// What needs filesystems that can share extents.
+pub const REFLINK: Selection = Selection {
+    full: &[XFS, BTRFS],
+    quick: &[XFS],
+};
+/// What works on the fixed tree, and so on read-only images too.
+pub const IMAGES_TOO: Selection = Selection {
+    full: ALL,
+    quick: &[EXT4, EROFS, SQUASHFS],
+};

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What tests say often.
+
+pub mod acl;
+pub mod aio;
+pub mod content;
+pub mod dir;
+pub mod exec;
+pub mod fiemap;
+pub mod image;
+pub mod listing;
+pub mod must;
+pub mod newmount;
+pub mod process;
+pub mod readers;
+pub mod snapshot;
