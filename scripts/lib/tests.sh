@@ -36,8 +36,8 @@ scratch_options() {
 	(
 		exec 9>"$WORK/.suite.lock"
 		flock 9
-		[[ -d $tree ]] || {
-			rm -rf "$tree.new"
+		[[ -d $tree && ! $1 -nt $tree ]] || {
+			rm -rf "$tree" "$tree.new"
 			mkdir "$tree.new"
 			"$1" --make-image-tree "$tree.new"
 			mv "$tree.new" "$tree"
