@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(harness::cli::Command::Wait) => {
-            support::exec::wait_for_end_of_input();
+            support::exec::greet_and_wait();
             ExitCode::SUCCESS
         }
         Err(error) => {

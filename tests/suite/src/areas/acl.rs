@@ -208,7 +208,7 @@ fn nonsense_is_refused(bed: &Bed) {
         (Who::Group, 4),
         (Who::Others, 0),
     ]);
-    for list in [&without_mask[..], b"1234567"] {
+    for list in [&without_mask[..], b"123"] {
         refused(
             Errno::INVAL,
             setxattr(m.at("low"), ACCESS, list, XattrFlags::empty()),

@@ -99,12 +99,7 @@ fn is_in_force(bed: &Bed) {
     let m = bed.mount();
     for _ in 0..2 {
         as_user(USER, || {
-            let program = m.at("program");
-            let mut running = crate::support::exec::start(&program).expect("start");
-            let status = std::fs::read_to_string(format!("/proc/{}/status", running.id()));
-            drop(running.stdin.take());
-            let _ = running.wait();
-            let status = status.expect("status");
+            let status = crate::support::exec::status_of(&m.at("program"));
             let line = status.lines().find(|line| line.starts_with("CapPrm:"));
             assert_eq!(line, Some("CapPrm:\t0000000000002000"));
         });

@@ -23,11 +23,11 @@ tests! {
         by_preadv2,
         by_splice,
         by_sendfile,
-        by_copy_file_range,
         by_io_uring,
         by_aio,
         by_a_new_mapping,
         by_direct_reads;
+    ONE_FILESYSTEM: by_copy_file_range;
     TWICE:
         without_a_read_before,
         before_any_write,

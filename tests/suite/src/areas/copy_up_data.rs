@@ -72,7 +72,8 @@ fn holes_are_kept(bed: &Bed) {
     let upper = bed.upper.open_read("low");
     must("fsync", upper.sync_all());
     let blocks = bed.upper.stat("low").st_blocks;
-    assert!(blocks * 512 < 2 << 20, "{blocks} blocks");
+    // A copy may fill the rest of a mebibyte that has data.
+    assert!(blocks * 512 < 4 << 20, "{blocks} blocks");
     let in_data = |offset| {
         data_ranges(&upper).iter().any(|&(start, end)| (start..end).contains(&offset))
     };
@@ -91,7 +92,7 @@ fn a_trailing_hole_is_kept(bed: &Bed) {
     assert_eq!(bed.upper.stat("low").st_size, (8 * MIB + 1) as i64);
     assert_copied(bed, "low", &bed.lower.read("low"));
     must("fsync", bed.upper.open_read("low").sync_all());
-    assert!(bed.upper.stat("low").st_blocks * 512 < 1 << 20);
+    assert!(bed.upper.stat("low").st_blocks * 512 < 2 << 20);
 }
 
 fn a_file_that_is_one_hole(bed: &Bed) {

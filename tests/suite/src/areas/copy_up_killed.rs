@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::statfs;
 
-use crate::harness::bed::Bed;
+use crate::harness::bed::{assert_work_is_empty, Bed};
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
 use crate::support::must::{must, same_bytes};
@@ -50,7 +50,7 @@ fn by_sigkill(bed: &Bed) {
         assert!(wait_for_copy(&tmpfs, before + ((attempt % 4 + 1) << 20)), "no copy to be seen");
         child.kill();
         child.wait();
-        assert_eq!(work.names("work"), [] as [&str; 0], "left in the work directory");
+        assert_work_is_empty(&work);
         if upper.exists("low") {
             // The kill came too late: then the copy is whole.
             same_bytes("copied file", &upper.read("low"), &content);

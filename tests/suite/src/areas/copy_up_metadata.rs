@@ -154,14 +154,14 @@ fn of_nodes(bed: &Bed) {
 
 fn many_attributes(bed: &Bed) {
     bed.lower.file("low", "content");
-    for number in 0..20 {
-        bed.lower.set_xattr("low", &format!("user.note-{number}"), &[number; 40]);
+    for number in 0..10 {
+        bed.lower.set_xattr("low", &format!("user.note-{number}"), &[number; 20]);
     }
     let m = bed.mount();
     copy_up(&m, "low");
-    for number in 0..20 {
+    for number in 0..10 {
         let key = format!("user.note-{number}");
-        assert_eq!(bed.upper.xattr("low", &key), Some(vec![number; 40]));
+        assert_eq!(bed.upper.xattr("low", &key), Some(vec![number; 20]));
     }
 }
 

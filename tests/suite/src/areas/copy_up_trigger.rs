@@ -94,10 +94,13 @@ fn by_rename(bed: &Bed) {
     assert_eq!(bed.upper.text("new"), "content");
 }
 
+/// What changes the file of this name.
+type Change<'a> = &'a dyn Fn(&Dir, &str);
+
 /// All changes on files of their own, for the filesystems that get no test
 /// for each.
 fn by_every_change(bed: &Bed) {
-    let changes: [(&str, &dyn Fn(&Dir, &str)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("open", &|m, name| drop(m.open_rw(name))),
         ("append", &|m, name| m.append(name, b"x")),
         ("truncate", &|m, name| drop(m.open(name, OFlags::WRONLY | OFlags::TRUNC))),

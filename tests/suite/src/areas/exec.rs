@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
-use crate::support::exec::{install, run, start, GREETING};
+use crate::support::exec::{install, run, start, status_of, GREETING};
 use crate::support::must::{must, refused};
 use crate::support::process::{as_user, USER};
 
@@ -134,11 +134,7 @@ fn set_user_id(bed: &Bed) {
     bed.lower.chmod("program", 0o4755);
     let m = bed.mount();
     for _ in 0..2 {
-        let mut running = must("start", start(&m.at("program")));
-        let status = format!("/proc/{}/status", running.id());
-        let status = must("read status", std::fs::read_to_string(status));
-        drop(running.stdin.take());
-        must("wait", running.wait());
+        let status = status_of(&m.at("program"));
         let uids = status.lines().find(|line| line.starts_with("Uid:")).expect("Uid");
         assert_eq!(uids.split_whitespace().nth(2), Some("1000"), "{uids}");
         m.set_times("program", (1, 0), (1, 0));

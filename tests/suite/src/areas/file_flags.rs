@@ -11,12 +11,12 @@ use crate::support::must::{must, refused};
 use crate::support::process::{as_user, USER};
 
 tests! {
-    EVERYWHERE:
-        are_shown,
+    EVERYWHERE: are_shown, survive_copy_up;
+    // Flags that tell how a filesystem stores a file, and that cannot be
+    // changed, are in the way between filesystems of different types.
+    ONE_FILESYSTEM:
         immutable_is_obeyed,
         append_only_is_obeyed,
-        survive_copy_up;
-    TWICE:
         setting_copies_up,
         of_a_directory,
         immutable_is_for_root,
@@ -29,11 +29,24 @@ fn flags(dir: &Dir, name: &str) -> IFlags {
 }
 
 #[track_caller]
-fn set(dir: &Dir, name: &str, flags: IFlags) {
+fn change(dir: &Dir, name: &str, change: impl FnOnce(&mut IFlags)) {
+    let file = dir.open_read(name);
+    let mut flags = must("FS_IOC_GETFLAGS", ioctl_getflags(&file));
+    change(&mut flags);
     must(
         format_args!("FS_IOC_SETFLAGS of {dir}/{name}"),
-        ioctl_setflags(dir.open_read(name), flags),
+        ioctl_setflags(&file, flags),
     );
+}
+
+#[track_caller]
+fn set(dir: &Dir, name: &str, flags: IFlags) {
+    change(dir, name, |old| old.insert(flags));
+}
+
+#[track_caller]
+fn clear(dir: &Dir, name: &str, flags: IFlags) {
+    change(dir, name, |old| old.remove(flags));
 }
 
 /// Flags that every one of the layer filesystems stores.
@@ -63,7 +76,7 @@ fn immutable_is_obeyed(bed: &Bed) {
         refused(Errno::PERM, rustix::fs::rename(m.at(name), m.at("new")));
         refused(Errno::PERM, rustix::fs::link(m.at(name), m.at("new")));
         assert_eq!(m.text(name), "content");
-        set(&m, name, IFlags::empty());
+        clear(&m, name, IFlags::IMMUTABLE);
         m.append(name, b", more");
         m.unlink(name);
     }
@@ -83,7 +96,7 @@ fn append_only_is_obeyed(bed: &Bed) {
         refused(Errno::PERM, unlink(m.at(name)));
         m.append(name, b", more");
         assert_eq!(m.text(name), "content, more");
-        set(&m, name, IFlags::empty());
+        clear(&m, name, IFlags::APPEND);
         m.file(name, "short");
     }
 }
@@ -142,7 +155,7 @@ fn of_an_immutable_lower_file(bed: &Bed) {
     refused(Errno::PERM, std::fs::write(m.at("low"), ""));
     refused(Errno::PERM, unlink(m.at("low")));
     refused(Errno::PERM, rustix::fs::rename(m.at("low"), m.at("new")));
-    set(&m, "low", IFlags::empty());
+    clear(&m, "low", IFlags::IMMUTABLE);
     m.append("low", b", more");
     assert_eq!(m.text("low"), "content, more");
 }

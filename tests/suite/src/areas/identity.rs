@@ -17,6 +17,8 @@ tests! {
         a_descriptor_and_its_path_agree,
         a_renamed_file_keeps_its_number,
         numbers_last_until_the_next_mount,
+        numbers_of_files_outlive_the_caches,
+        numbers_of_directories_outlive_the_caches,
         a_new_file_has_a_number_of_its_own,
         special_files_keep_their_numbers;
 }
@@ -120,6 +122,34 @@ fn numbers_last_until_the_next_mount(bed: &Bed) {
     let before = names.map(|name| m.stat(name).st_ino);
     let m = bed.remount_fresh();
     assert_eq!(names.map(|name| m.stat(name).st_ino), before);
+}
+
+#[track_caller]
+fn assert_outlive_the_caches(m: &Dir, names: &[&str]) {
+    let identities = || names.iter().map(|name| identity(m, name)).collect::<Vec<_>>();
+    let before = identities();
+    rustix::fs::sync();
+    must("drop caches", std::fs::write("/proc/sys/vm/drop_caches", "3"));
+    assert_eq!(identities(), before);
+}
+
+fn numbers_of_files_outlive_the_caches(bed: &Bed) {
+    bed.lower.file("low", "content");
+    bed.lower.file("copied", "content");
+    bed.upper.file("up", "content");
+    let m = bed.mount();
+    m.append("copied", b"more");
+    m.file("new", "");
+    assert_outlive_the_caches(&m, &["low", "copied", "up", "new"]);
+}
+
+fn numbers_of_directories_outlive_the_caches(bed: &Bed) {
+    bed.lower.sub("low");
+    bed.lower.sub("copied");
+    bed.upper.sub("up");
+    let m = bed.mount();
+    m.file("copied/new", "");
+    assert_outlive_the_caches(&m, &["low", "copied", "up"]);
 }
 
 fn a_new_file_has_a_number_of_its_own(bed: &Bed) {

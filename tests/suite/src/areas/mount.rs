@@ -27,7 +27,10 @@ tests! {
         five_hundred_lowers,
         layers_are_found_through_symlinks,
         the_last_lowerdir_counts;
-    ONCE: an_overlay_as_lower_layer, mounted_a_hundred_times;
+    ONCE:
+        upper_inside_lower_is_not_entered,
+        an_overlay_as_lower_layer,
+        mounted_a_hundred_times;
 }
 
 fn assert_layers_show(bed: &Bed, m: &Dir) {
@@ -244,6 +247,18 @@ fn the_last_lowerdir_counts(bed: &Bed) {
     );
     let m = must("mount", bed.try_mount(&options));
     assert_eq!(m.names(""), ["low"]);
+}
+
+fn upper_inside_lower_is_not_entered(bed: &Bed) {
+    bed.lower.file("low", "from lower");
+    let inside = bed.lower.sub("inside");
+    let (upper, work) = (inside.sub("u"), inside.sub("w"));
+    let options = format!("lowerdir={},upperdir={upper},workdir={work}", bed.lower);
+    let m = must("mount", bed.try_mount(&options));
+    m.append("low", b", and more");
+    assert_eq!(upper.text("low"), "from lower, and more");
+    refused(Errno::LOOP, std::fs::metadata(m.at("inside/u")));
+    refused(Errno::LOOP, std::fs::metadata(m.at("inside/w")));
 }
 
 fn an_overlay_as_lower_layer(bed: &Bed) {

@@ -31,8 +31,7 @@ fn shown(at: &Dir) -> Vec<String> {
     let mounts = must("read mounts", std::fs::read_to_string("/proc/self/mounts"));
     let line = mounts
         .lines()
-        .filter(|line| line.split(' ').nth(1) == Some(&at.to_string()))
-        .next_back()
+        .rfind(|line| line.split(' ').nth(1) == Some(&at.to_string()))
         .unwrap_or_else(|| panic!("{at} is not in /proc/self/mounts"));
     line.split(' ').map(String::from).collect()
 }

@@ -12,7 +12,7 @@ use rustix::io::{preadv2, pwritev2, Errno, ReadWriteFlags};
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
 use crate::support::must::{must, refused, same_bytes};
-use crate::support::readers::WAYS;
+use crate::support::readers::{by_mmap, Way, WAYS};
 
 tests! {
     EVERYWHERE: every_way_reads_a_lower_file, every_way_reads_an_upper_file, write_and_read_back;
@@ -39,7 +39,11 @@ fn every_way_reads(bed: &Bed, layer: &crate::support::dir::Dir) {
     layer.file("file", &content);
     let m = bed.mount();
     let file = m.open_read("file");
-    for (name, way) in WAYS {
+    for (name, way) in WAYS.iter().copied().chain([("mmap", by_mmap as Way)]) {
+        if name == "copy_file_range" && !bed.pair.one_filesystem() {
+            // The kernel does not copy from one filesystem's file to another's.
+            continue;
+        }
         for (offset, length) in [(0, LENGTH), (4096, 4096), (4095, 5000), (LENGTH - 3, 3)] {
             let got = must(name, way(&file, offset as u64, length, &m));
             same_bytes(name, &got, &content[offset..offset + length]);
@@ -183,9 +187,11 @@ fn nowait(bed: &Bed) {
             0,
             ReadWriteFlags::NOWAIT,
         );
-        // The page is cached: the answer is at hand.
-        assert_eq!(must("preadv2", got), 7);
-        assert_eq!(&buffer, b"content");
+        // Whether a driver can tell that it need not wait is its own affair.
+        match got {
+            Ok(length) => assert_eq!((length, &buffer), (7, b"content")),
+            Err(error) => assert!(matches!(error, Errno::AGAIN | Errno::OPNOTSUPP), "{error}"),
+        }
     }
 }
 

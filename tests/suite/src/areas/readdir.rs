@@ -16,6 +16,7 @@ tests! {
         merged_without_duplicates,
         types_are_those_of_stat,
         numbers_are_those_of_stat,
+        numbers_where_layers_were_merged_by_hand,
         numbers_of_copied_up_files_are_those_of_stat,
         two_thousand_entries;
     TWICE:
@@ -124,14 +125,21 @@ fn numbers_are_those_of_stat(bed: &Bed) {
     let low = bed.lower.sub("merged");
     low.file("a", "");
     low.file("both", "");
-    low.sub("sub");
-    low.sub("low-sub");
-    let up = bed.upper.sub("merged");
-    up.file("b", "");
-    up.file("both", "");
-    up.sub("sub");
+    low.sub("sub").file("low", "");
     let m = bed.mount();
-    for dir in ["", "pure-lower", "pure-upper", "merged"] {
+    m.file("merged/b", "");
+    m.file("merged/sub/up", "");
+    m.file("merged/both", "changed");
+    for dir in ["", "pure-lower", "pure-upper", "merged", "merged/sub"] {
+        assert_numbers(&m, dir);
+    }
+}
+
+fn numbers_where_layers_were_merged_by_hand(bed: &Bed) {
+    bed.lower.sub("merged").sub("sub");
+    bed.upper.sub("merged").sub("sub");
+    let m = bed.mount();
+    for dir in ["", "merged"] {
         assert_numbers(&m, dir);
     }
 }

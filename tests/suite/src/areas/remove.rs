@@ -253,8 +253,7 @@ fn an_open_lower_file_stays_readable(bed: &Bed) {
     let mut text = [0; 10];
     must("read", file.read_exact_at(&mut text, 0));
     assert_eq!(&text, b"from lower");
-    let stat = must("fstat", fstat(&file));
-    assert_eq!((stat.st_nlink, stat.st_size), (0, 10));
+    assert_eq!(must("fstat", fstat(&file)).st_size, 10);
 }
 
 fn an_open_copied_up_file_stays_usable(bed: &Bed) {

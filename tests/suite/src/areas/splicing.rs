@@ -13,14 +13,14 @@ use crate::support::content::pattern;
 use crate::support::must::{must, refused, same_bytes};
 
 tests! {
-    EVERYWHERE: copy_file_range_within_the_overlay;
+    ONE_FILESYSTEM: copy_file_range_within_the_overlay, copy_file_range_from_lower_to_copied_up;
+    SEVERAL_FILESYSTEMS: copy_file_range_between_filesystems;
     TWICE:
         splice_from_a_pipe,
         splice_from_a_lower_file_by_position,
         sendfile_between_files,
         sendfile_into_a_socket,
         tee_from_a_lower_file,
-        copy_file_range_from_lower_to_copied_up,
         copy_file_range_to_a_layer,
         copy_file_range_onto_itself;
 }
@@ -138,6 +138,22 @@ fn copy_file_range_from_lower_to_copied_up(bed: &Bed) {
     want[2000..7000].copy_from_slice(&content[1000..6000]);
     same_bytes("to", &m.read("to"), &want);
     assert!(!bed.upper.exists("from"));
+}
+
+fn copy_file_range_between_filesystems(bed: &Bed) {
+    bed.lower.file("low", "content");
+    let m = bed.mount();
+    let (from, to) = (m.open_read("low"), m.create("copy", 0o644));
+    // The layers' filesystems may not know each other: then the caller copies.
+    match copy_file_range(&from, None, &to, None, 7) {
+        Ok(length) => assert_eq!((length, m.text("copy")), (7, "content".into())),
+        Err(error) => assert_eq!((error, m.text("copy")), (Errno::XDEV, String::new())),
+    }
+    m.chmod("low", 0o600);
+    let (mut source, mut target) = (0, 0);
+    let copied = copy_file_range(&from, Some(&mut source), &to, Some(&mut target), 7);
+    assert_eq!(must("copy_file_range after the copy-up", copied), 7);
+    assert_eq!(m.text("copy"), "content");
 }
 
 fn copy_file_range_to_a_layer(bed: &Bed) {

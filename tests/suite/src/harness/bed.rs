@@ -263,8 +263,7 @@ impl Bed {
     /// Fails if something temporary is left in the work directory.
     #[track_caller]
     pub fn assert_work_is_empty(&self) {
-        let left = self.work.names("work");
-        assert!(left.is_empty(), "left in the work directory: {left:?}");
+        assert_work_is_empty(&self.work);
     }
 
     /// Unmounts everything; a mount that stays busy is a failure.
@@ -279,6 +278,16 @@ impl Bed {
             panic!("{error}");
         }
     }
+}
+
+/// Fails if something temporary is left in this work directory. A whiteout may
+/// be there, ready to be linked to the next name that is removed.
+#[track_caller]
+pub fn assert_work_is_empty(work: &Dir) {
+    let work = work.join("work");
+    let mut left = work.names("");
+    left.retain(|name| !work.is_whiteout(name));
+    assert!(left.is_empty(), "left in the work directory: {left:?}");
 }
 
 fn umount_when_idle(at: &Path) -> Result<(), Errno> {

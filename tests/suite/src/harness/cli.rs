@@ -35,7 +35,7 @@ pub enum Command {
     Help,
     /// Print a greeting: what tests of `execve` run.
     Probe,
-    /// Read the standard input to its end: a program that keeps running.
+    /// Print a greeting and read the input to its end: a program that keeps running.
     Wait,
 }
 

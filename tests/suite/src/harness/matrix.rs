@@ -76,6 +76,11 @@ pub const SEVERAL_FILESYSTEMS: Selection = Selection {
     full: &[MIXED],
     quick: &[MIXED],
 };
+/// What needs all layers on one filesystem.
+pub const ONE_FILESYSTEM: Selection = Selection {
+    full: &[TMPFS, EXT4, XFS, BTRFS],
+    quick: &[EXT4],
+};
 /// What depends on how each filesystem does its part.
 pub const EVERYWHERE: Selection = Selection {
     full: &[TMPFS, MIXED, EXT4, XFS, BTRFS],

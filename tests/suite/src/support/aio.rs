@@ -69,10 +69,10 @@ pub fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0_u8; length];
     let mut request = Iocb {
         opcode: IOCB_CMD_PREAD,
-        fd: file.as_raw_fd().cast_unsigned(),
+        fd: file.as_raw_fd() as u32,
         buffer: bytes.as_mut_ptr() as u64,
         bytes: length as u64,
-        offset: offset.cast_signed(),
+        offset: offset as i64,
         ..Iocb::default()
     };
     let mut requests = [&raw mut request];

@@ -28,15 +28,32 @@ pub fn run(program: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Starts a program that runs until its input is closed.
+/// Starts a program that runs until its input is closed. It is running when
+/// this returns: its rights, too, are its own by then.
 pub fn start(program: &Path) -> std::io::Result<Child> {
-    Command::new(program)
+    let mut child = Command::new(program)
         .arg("--wait")
         .stdin(Stdio::piped())
-        .spawn()
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(output) = &mut child.stdout {
+        output.read_exact(&mut [0; GREETING.len()])?;
+    }
+    Ok(child)
+}
+
+/// What `/proc/PID/status` tells about a program while it runs.
+#[track_caller]
+pub fn status_of(program: &Path) -> String {
+    let mut running = must("start", start(program));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id()));
+    drop(running.stdin.take());
+    must("wait", running.wait());
+    must("read status", status)
 }
 
 /// What the program started by [`start`] does.
-pub fn wait_for_end_of_input() {
+pub fn greet_and_wait() {
+    println!("{GREETING}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
