@@ -223,6 +223,11 @@ impl Dentry {
         self.flags() & raw::dentry_flags_DCACHE_OP_REAL != 0
     }
 
+    /// Whether it is a directory with case-folded names, see `IS_CASEFOLDED()`.
+    pub fn is_casefolded(&self) -> bool {
+        self.inode().is_some_and(|inode| inode.flags().is_casefolded())
+    }
+
     /// Whether the dentry cannot be in a layer: an object of no known kind, an
     /// automount point, or a filesystem with its own idea of names.
     pub fn is_weird(&self) -> bool {

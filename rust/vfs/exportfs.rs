@@ -48,33 +48,16 @@ impl Handle {
         Ok(Self { kind, words, len })
     }
 
-    /// A handle read from somewhere; `EINVAL` for a length that no handle has.
-    pub fn from_bytes(kind: u8, bytes: &[u8]) -> Result<Self> {
+    /// A handle read from somewhere; `EINVAL` when it is longer than any.
+    pub fn from_words(kind: u8, fid: &[u32]) -> Result<Self> {
         let mut words = [0u32; MAX_WORDS];
-        if bytes.len() > MAX_WORDS * 4 {
-            return Err(EINVAL);
-        }
-        let (chunks, rest) = (bytes.chunks_exact(4), bytes.len() % 4);
-        if rest != 0 {
-            return Err(EINVAL);
-        }
-        for (word, chunk) in words.iter_mut().zip(chunks) {
-            let mut array = [0u8; 4];
-            array.copy_from_slice(chunk);
-            *word = u32::from_ne_bytes(array);
-        }
-        Ok(Self { kind, words, len: bytes.len() / 4 })
+        words.get_mut(..fid.len()).ok_or(EINVAL)?.copy_from_slice(fid);
+        Ok(Self { kind, words, len: fid.len() })
     }
 
-    /// Copies the handle's bytes to the beginning of `out`; answers how many, or
-    /// `EINVAL` when they do not fit.
-    pub fn copy_to(&self, out: &mut [u8]) -> Result<usize> {
-        let len = self.len * 4;
-        let out = out.get_mut(..len).ok_or(EINVAL)?;
-        for (chunk, word) in out.chunks_exact_mut(4).zip(&self.words) {
-            chunk.copy_from_slice(&word.to_ne_bytes());
-        }
-        Ok(len)
+    /// The words.
+    pub fn words(&self) -> &[u32] {
+        self.words.get(..self.len).unwrap_or_default()
     }
 
     /// Finds the inode in the filesystem of `mount`, by any dentry of it: see

@@ -69,6 +69,11 @@ impl OpenFile {
         self.0.as_ptr()
     }
 
+    /// Flags for reading.
+    pub const READ: u32 = raw::O_RDONLY | raw::O_LARGEFILE;
+    /// Flags for writing.
+    pub const WRITE: u32 = raw::O_WRONLY | raw::O_LARGEFILE;
+
     /// Opens `path` with `flags`, `O_*`, and the current task's credentials: see
     /// `dentry_open()`.
     pub fn open(path: PathRef<'_>, flags: u32) -> Result<Self> {
@@ -168,15 +173,23 @@ impl OpenFile {
         })
     }
 
-    /// Checks that `len` bytes at `at` may be read, and written to `to`: see
-    /// `rw_verify_area()`.
+    /// Checks that `len` bytes at `at` may be read: see `rw_verify_area()`.
+    pub fn verify_read(&self, at: i64, len: i64) -> Result {
+        self.verify(raw::READ, at, len)
+    }
+
+    /// Checks that `len` bytes at `at` may be read, and written to `to`.
     pub fn verify_copy(&self, to: &OpenFile, at: i64, len: i64) -> Result {
+        self.verify(raw::READ, at, len)?;
+        to.verify(raw::WRITE, at, len)
+    }
+
+    fn verify(&self, direction: u32, at: i64, len: i64) -> Result {
         let len = usize::try_from(len).map_err(|_| EINVAL)?;
-        // SAFETY: Both are open and the offset is valid.
-        unsafe {
-            to_result(raw::rw_verify_area(raw::READ as c_int, self.as_ptr(), &at, len))?;
-            to_result(raw::rw_verify_area(raw::WRITE as c_int, to.as_ptr(), &at, len))
-        }
+        // SAFETY: The file is open and the offset is valid.
+        to_result(unsafe {
+            raw::rw_verify_area(direction as c_int, self.as_ptr(), &at, len)
+        })
     }
 
     /// Shares the data of the first `len` bytes with `to`, copy-on-write;

@@ -81,8 +81,8 @@ impl Inode {
 
     /// The inode number within its filesystem.
     pub fn ino(&self) -> u64 {
-        // SAFETY: The inode is valid, and its number is set before it is shared.
-        unsafe { (*self.as_ptr()).i_ino }
+        // SAFETY: The inode is valid; this corresponds to `READ_ONCE`.
+        unsafe { core::ptr::addr_of!((*self.as_ptr()).i_ino).read_volatile() }
     }
 
     /// The link count at this moment.
@@ -289,6 +289,16 @@ impl InodeFlags {
         Self(self.0 | other.0)
     }
 
+    /// Those that are not in `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether names in the directory are case-folded.
+    pub const fn is_casefolded(self) -> bool {
+        self.0 & raw::S_CASEFOLD != 0
+    }
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -443,6 +453,13 @@ impl<F: FileSystem> InodeOf<F> {
     pub fn copy_times_from(&self, real: &Inode) {
         // SAFETY: Both are valid.
         unsafe { raw::vfs_shim_copy_times(self.as_ptr(), real.as_ptr()) };
+    }
+
+    /// Changes the inode number of an inode in use: what was a link of another
+    /// object became one of its own.
+    pub fn change_ino(&self, ino: u64) {
+        // SAFETY: The inode is valid; this corresponds to `WRITE_ONCE`.
+        unsafe { core::ptr::addr_of_mut!((*self.as_ptr()).i_ino).write_volatile(ino) };
     }
 
     /// Adds a link to the count, see `inc_nlink()`; the caller holds the inode

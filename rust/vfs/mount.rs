@@ -269,6 +269,14 @@ impl<'a> PathRef<'a> {
         raw::path { mnt: self.mount.as_ptr(), dentry: self.dentry.as_ptr() }
     }
 
+    /// Updates the access time if the mount's policy asks for it: see
+    /// `touch_atime()`.
+    pub fn touch_atime(&self) {
+        let path = self.as_raw();
+        // SAFETY: The path is valid and positive: layers' paths are.
+        unsafe { raw::touch_atime(&path) };
+    }
+
     /// The inode, or `ENOENT` when the dentry is negative.
     pub fn inode(&self) -> Result<&'a Inode> {
         self.dentry.inode().ok_or(ENOENT)

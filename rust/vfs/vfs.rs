@@ -49,5 +49,19 @@ mod raw {
     include!(concat!(env!("VFS_GEN"), "/bindings_generated.rs"));
 }
 
+/// The module that `#[vtable]` names as the owner of a table in a library crate:
+/// none. Name it `LocalModule` in the crate's root.
+///
+/// Tables of a filesystem need no owner: the mount that their objects belong to
+/// holds the module.
+pub struct LibraryModule;
+
+impl kernel::ModuleMetadata for LibraryModule {
+    const NAME: &'static kernel::str::CStr = c"library";
+    // SAFETY: A null module is what built-in code has; nobody dereferences it.
+    const THIS_MODULE: kernel::ThisModule =
+        unsafe { kernel::ThisModule::from_ptr(core::ptr::null_mut()) };
+}
+
 /// What a library crate gives to macros that expect a module around them.
 const __LOG_PREFIX: &[u8] = b"vfs: \0";

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Copy-up: making a lower object one of upper.
+//!
+//! The copy is made where nobody sees it, complete with data and attributes, and
+//! then gets its name by one link or rename. From then on the inode stands for
+//! it: every operation, also of files that were opened before, uses upper. If
+//! anything fails before, the object stays as it was; what a crash leaves in the
+//! work directory is removed by the next mount.
+
+use crate::{
+    data,
+    entry::OverlayInode,
+    format::{opaque::IMPURE, xattr::Attribute},
+    identity::Fsid,
+    layers::Upper,
+    origin::Origin,
+    protattr, workdir, xattr, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    acl::{Acl, AclType},
+    attr::{FileType, SetAttr, Stat, StatFlags, StatMask},
+    cred::with_creds,
+    dentry::{Dentry, DentryOf},
+    file::{copy_up_creds, copy_up_xattr, CopyXattr, OpenFile},
+    fileattr::FileAttr,
+    inode::{InodeFlags, InodeOf},
+    inode_ops::{DelayedCall, LinkTarget, RenameFlags},
+    mount::PathRef,
+    namei::{Creating, Renaming},
+    xattr::SetFlags, //
+};
+
+/// How much of a file's data is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// All of it.
+    Copy,
+    /// None: the file is about to be truncated.
+    Truncate,
+}
+
+/// Makes sure that `dentry` is in upper, and the directories above it.
+///
+/// Takes `copy_up` of one inode after the other; the caller may hold inode locks
+/// of the overlay, but no access to write to upper. Fails with `EROFS` without
+/// upper, `EINTR` if killed, and what upper's filesystem says: the object is
+/// then as it was.
+pub(crate) fn copy_up(dentry: &DentryOf<Overlay>) -> Result {
+    copy_up_data(dentry, Data::Copy)
+}
+
+/// As [`copy_up`], where the data may not be needed.
+pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
+    loop {
+        let inode = dentry.inode_of().ok_or(ENOENT)?;
+        if inode.data().upper().is_some() {
+            return Ok(());
+        }
+        let sb = inode.super_data();
+        sb.layers.upper()?;
+        // The topmost object that is not in upper goes first.
+        let mut next: ARef<DentryOf<Overlay>> = dentry.into();
+        let mut parent = next.parent_of();
+        while parent.inode_of().ok_or(ENOENT)?.data().upper().is_none() {
+            if **parent == **next {
+                return Err(EIO);
+            }
+            next = parent;
+            parent = next.parent_of();
+        }
+        let what = if **next == **dentry { data } else { Data::Copy };
+        with_creds(&sb.cred, |_| copy_up_one(&parent, &next, what))?;
+    }
+}
+
+/// What is needed to copy one object.
+struct CopyUp<'a> {
+    upper: &'a Upper,
+    parent: &'a InodeOf<Overlay>,
+    dentry: &'a DentryOf<Overlay>,
+    inode: &'a InodeOf<Overlay>,
+    lower: PathRef<'a>,
+    stat: Stat,
+    /// Bytes of data to be copied.
+    size: i64,
+    origin: Option<Origin>,
+}
+
+/// Copies `dentry`, whose `parent` is in upper, with the mounter's credentials.
+fn copy_up_one(
+    parent: &DentryOf<Overlay>,
+    dentry: &DentryOf<Overlay>,
+    data: Data,
+) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let parent = parent.inode_of().ok_or(ENOENT)?;
+    let upper = inode.super_data().layers.upper()?;
+    let _copying = inode.data().copy_up.lock_killable()?;
+    if inode.data().upper().is_some() {
+        return Ok(());
+    }
+    let lower = inode.lower_path()?.ok_or(EIO)?;
+    let stat = Stat::get(lower, StatMask::BASIC, StatFlags::AS_STAT)?;
+    if !stat.owner_is_mapped() {
+        return Err(EOVERFLOW);
+    }
+    let parent_upper = parent.upper_path()?.ok_or(EIO)?;
+    let parent_times = Stat::get(parent_upper, StatMask::TIMES, StatFlags::AS_STAT)?;
+
+    // A link of a file with several is copied alone: what it came from would not tell which.
+    let has_origin = stat.mode().is_dir() || stat.nlink() == 1;
+    let origin = if has_origin { Some(Origin::of(lower.inode()?)?) } else { None };
+    if has_origin {
+        set_impure(parent)?;
+    }
+    let size = match data {
+        Data::Copy if stat.mode().is_reg() => stat.size(),
+        _ => 0,
+    };
+    let this = CopyUp { upper, parent, dentry, inode, lower, stat, size, origin };
+    let copy = if stat.mode().is_reg() && upper.features.tmpfile {
+        this.by_tmpfile()?
+    } else {
+        this.by_workdir()?
+    };
+    // The copy has its name: the inode stands for it from here on.
+    inode.set_upper(copy)?;
+    if !has_origin {
+        let ino = inode.real_path()?.inode()?.ino();
+        inode.change_ino(inode.super_data().identity.map(Fsid::UPPER, ino)?);
+        parent.dir_changed();
+    }
+    dentry.set_revalidation(inode.data().objects());
+
+    // The directory has not changed, to those who look at the overlay. If this fails, it has.
+    let _write = upper.mount.want_write()?;
+    let _ = SetAttr::times_of(&parent_times).apply(parent_upper);
+    Ok(())
+}
+
+impl CopyUp<'_> {
+    /// Calls `f` with the credentials that the security modules want the copy to
+    /// be created with, and access to write to upper.
+    fn creating<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        let cred = copy_up_creds(self.dentry)?;
+        let _write = self.upper.mount.want_write()?;
+        match cred {
+            Some(cred) => with_creds(&cred, |_| f()),
+            None => f(),
+        }
+    }
+
+    /// By a file without a name, which vanishes if it does not get one.
+    fn by_tmpfile(&self) -> Result<ARef<Dentry>> {
+        let tmpfile =
+            self.creating(|| OpenFile::tmpfile(self.upper.work(), self.stat.mode()))?;
+        data::copy(self.lower, &tmpfile, self.size)?;
+        let _write = self.upper.mount.want_write()?;
+        self.metadata(tmpfile.dentry())?;
+        if self.dentry.is_unhashed() {
+            // It was removed while it is still open: the copy needs no name either.
+            return Ok(tmpfile.dentry().into());
+        }
+        let dir = self.parent.upper_path()?.ok_or(EIO)?;
+        let linked = self.dentry.with_name(|name| {
+            let creating = Creating::start(dir, name)?;
+            if !creating.dentry().is_negative() {
+                return Err(EEXIST);
+            }
+            creating.link(tmpfile.dentry())
+        });
+        match linked {
+            // Removed just now: its whiteout has the name.
+            Err(err) if err == EEXIST && self.dentry.is_unhashed() => {
+                Ok(tmpfile.dentry().into())
+            }
+            linked => linked,
+        }
+    }
+
+    /// By an object in the work directory, which is renamed.
+    fn by_workdir(&self) -> Result<ARef<Dentry>> {
+        let temp = self.creating(|| self.create_temp())?;
+        let placed = self.fill_and_place(&temp);
+        if placed.is_err() {
+            let _write = self.upper.mount.want_write()?;
+            workdir::discard(self.upper, &temp);
+        }
+        placed.map(|()| temp)
+    }
+
+    fn create_temp(&self) -> Result<ARef<Dentry>> {
+        let creating = workdir::start_temp(self.upper)?;
+        // Permissions come with the other attributes.
+        let kind = self.stat.mode().file_type().ok_or(EIO)?;
+        let mode = kind.mode(0);
+        match kind {
+            FileType::Regular => creating.create(mode),
+            FileType::Directory => creating.mkdir(mode),
+            FileType::Symlink => {
+                let mut done = DelayedCall::none();
+                let target = LinkTarget::get(self.lower.dentry, &mut done)?;
+                creating.symlink(target.as_cstr(&done))
+            }
+            _ => creating.mknod(mode, self.stat.rdev()),
+        }
+    }
+
+    fn fill_and_place(&self, temp: &Dentry) -> Result {
+        if self.size > 0 {
+            let file = OpenFile::open(self.upper.path(temp), OpenFile::WRITE)?;
+            data::copy(self.lower, &file, self.size)?;
+        }
+        let _write = self.upper.mount.want_write()?;
+        self.metadata(temp)?;
+        let dir = self.parent.upper_path()?.ok_or(EIO)?;
+        self.dentry.with_name(|name| {
+            Renaming::start_to_new_name(self.upper.work(), temp, dir.dentry, name)?
+                .rename(RenameFlags::NONE)
+        })
+    }
+
+    /// Copies all that is not data. The caller has write access.
+    fn metadata(&self, copy: &Dentry) -> Result {
+        let to = self.upper.path(copy);
+        copy_xattrs(self.lower, to)?;
+        let mode = self.stat.mode();
+        let flags = self.inode.flags();
+        if (mode.is_reg() || mode.is_dir())
+            && !flags.intersection(InodeFlags::ATTRIBUTES).is_empty()
+        {
+            self.copy_fileattr(to, flags)?;
+        }
+        if let Some(origin) = &self.origin {
+            origin.store(self.upper, copy)?;
+        }
+        if mode.is_reg() {
+            // Holes at the end were not copied.
+            SetAttr::size(self.size).apply(to)?;
+        }
+        set_attributes(to, &self.stat)
+    }
+
+    /// Copies flags of `chattr`; those that would protect the copy from being
+    /// placed are recorded instead.
+    fn copy_fileattr(&self, to: PathRef<'_>, flags: InodeFlags) -> Result {
+        let mut from = FileAttr::empty();
+        match from.get(self.lower) {
+            Err(err) if err == ENOTTY || err == EINVAL => return Ok(()),
+            result => result?,
+        }
+        let protection = flags.intersection(InodeFlags::PROTECTED);
+        if !protection.is_empty() {
+            match protattr::store(self.upper, to.dentry, protection) {
+                Err(err) if err == EPERM => pr_warn!("upper takes no protattr attribute\n"),
+                result => result?,
+            }
+        }
+        if !from.has_copied_flags() {
+            return Ok(());
+        }
+        let mut own = FileAttr::empty();
+        match own.get(to) {
+            Err(err) if err == ENOTTY || err == EINVAL => return Ok(()),
+            result => result?,
+        }
+        own.copy_flags_from(&from);
+        own.set(to)
+    }
+}
+
+/// Sets permissions, owner and times to those of `stat`. The caller has write
+/// access.
+pub(crate) fn set_attributes(to: PathRef<'_>, stat: &Stat) -> Result {
+    if !stat.mode().is_symlink() {
+        SetAttr::mode(stat.mode()).apply(to)?;
+    }
+    SetAttr::owner_of(stat).apply(to)?;
+    SetAttr::times_of(stat).apply(to)
+}
+
+/// Notes that `dir`, which is in upper, has objects that came from elsewhere.
+pub(crate) fn set_impure(dir: &InodeOf<Overlay>) -> Result {
+    let upper = dir.super_data().layers.upper()?;
+    if dir.data().is_impure() || !upper.features.xattr {
+        return Ok(());
+    }
+    let path = dir.upper_path()?.ok_or(EIO)?;
+    let _write = upper.mount.want_write()?;
+    xattr::set_own(path, Attribute::Impure, IMPURE)?;
+    dir.data().set_impure();
+    Ok(())
+}
+
+/// Whether a copy without the attribute would be wrong.
+fn must_be_copied(name: &CStr) -> bool {
+    name.to_bytes().starts_with(b"security.") || AclType::of_xattr(name).is_some()
+}
+
+/// A file capability that grants nothing cannot be read, and is as good as none.
+const CAPABILITY: &CStr = c"security.capability";
+
+/// Copies all extended attributes but the overlay's own. The caller has write
+/// access.
+pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
+    use crate::format::xattr::NameClass;
+    if !from.dentry.lists_xattr() || !to.dentry.lists_xattr() {
+        return Ok(());
+    }
+    let len = match from.dentry.list_xattr(&mut []) {
+        Err(err) if err == EOPNOTSUPP => 0,
+        result => result?,
+    };
+    if len == 0 {
+        return Ok(());
+    }
+    let mut names = KVVec::<u8>::new();
+    names.resize(len, 0, GFP_KERNEL)?;
+    let len = from.dentry.list_xattr(&mut names)?;
+    let mut rest = names.get(..len).ok_or(EIO)?;
+    let mut value = KVVec::<u8>::new();
+    while !rest.is_empty() {
+        let name = CStr::from_bytes_until_nul(rest).map_err(|_| EIO)?;
+        rest = rest.get(name.to_bytes_with_nul().len()..).unwrap_or_default();
+        if xattr::NAMESPACE.classify(name.to_bytes()) == NameClass::Private {
+            continue;
+        }
+        if let CopyXattr::Discard = copy_up_xattr(from.dentry, name)? {
+            continue;
+        }
+        if let Some(kind) = AclType::of_xattr(name) {
+            let acl = match Acl::get(from, kind) {
+                Err(err) if err == ENODATA || err == EOPNOTSUPP => None,
+                result => result?,
+            };
+            if let Some(acl) = acl {
+                Acl::set(to, kind, Some(&acl.try_clone()?))?;
+            }
+            continue;
+        }
+        let len = match read_value(from, name, &mut value) {
+            Err(err)
+                if name == CAPABILITY
+                    && (err == ENODATA || err == EOPNOTSUPP || err == EINVAL) =>
+            {
+                continue;
+            }
+            result => result?,
+        };
+        let bytes = value.get(..len).ok_or(EIO)?;
+        match to.set_xattr(name, bytes, SetFlags::NONE) {
+            Err(err) if err == EOPNOTSUPP && !must_be_copied(name) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads an attribute into `value`, which grows as needed; answers its length.
+fn read_value(from: PathRef<'_>, name: &CStr, value: &mut KVVec<u8>) -> Result<usize> {
+    let len = from.get_xattr(name, &mut [])?;
+    if len > value.len() {
+        value.resize(len, 0, GFP_KERNEL)?;
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    from.get_xattr(name, value)
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directories: creating objects.
+
+use crate::{
+    copy_up,
+    entry::OverlayInode,
+    file::{self, RegularFile},
+    inode::{self, inode_operations},
+    layers::Upper,
+    lookup::{self, dentry_is_whiteout, fill_inode},
+    remove, rename, workdir, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    acl::{Acl, AclType},
+    attr::{Device, FileType, Mode, SetAttr},
+    cred::{with_creds, NewCred},
+    dentry::{Child, Dentry, DentryOf},
+    file_ops::TmpFile,
+    fileattr::FileAttr,
+    inode::{Cached, InodeOf, NewInode},
+    inode_ops::RenameFlags,
+    mount::{IdMap, PathRef},
+    namei::{Creating, Renaming}, //
+};
+
+/// What is to be created.
+#[derive(Clone, Copy)]
+enum Object<'a> {
+    Regular,
+    Directory,
+    Special(Device),
+    Symlink(&'a CStr),
+    Link(&'a Dentry),
+}
+
+impl Object<'_> {
+    /// Makes it under a name that is locked.
+    fn make(self, creating: Creating<'_>, mode: Mode) -> Result<ARef<Dentry>> {
+        match self {
+            Self::Regular => creating.create(mode),
+            Self::Directory => creating.mkdir(mode),
+            Self::Special(rdev) => creating.mknod(mode, rdev),
+            Self::Symlink(target) => creating.symlink(target),
+            Self::Link(old) => creating.link(old),
+        }
+    }
+}
+
+/// Makes an object in upper under the name of `child`. The caller has write
+/// access, and acts as the mounter or whoever creates.
+fn make_in_upper(
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+    object: Object<'_>,
+    mode: Mode,
+) -> Result<ARef<Dentry>> {
+    let upper = dir.super_data().layers.upper()?;
+    let dir_path = dir.upper_path()?.ok_or(EIO)?;
+    let creating = Creating::start(dir_path, child.name())?;
+    if creating.dentry().is_negative() {
+        let made = object.make(creating, mode)?;
+        if made.is_dir() && dir.data().is_merged() {
+            // Lookups need not go below. Without, they find nothing there.
+            let _ = workdir::set_opaque(upper, &made, EOPNOTSUPP);
+        }
+        return Ok(made);
+    }
+    if !dentry_is_whiteout(creating.dentry()) {
+        // Somebody changed upper underneath.
+        return Err(ESTALE);
+    }
+    let whiteout = creating.keep();
+    make_over_whiteout(upper, dir, dir_path, &whiteout, object, mode)
+}
+
+/// Makes an object in the work directory, complete, and replaces a whiteout by
+/// it.
+fn make_over_whiteout(
+    upper: &Upper,
+    dir: &InodeOf<Overlay>,
+    dir_path: PathRef<'_>,
+    whiteout: &Dentry,
+    object: Object<'_>,
+    mode: Mode,
+) -> Result<ARef<Dentry>> {
+    let inherited = match object {
+        Object::Link(_) => None,
+        _ => Some(Acl::inherit(dir, mode)?),
+    };
+    let mode = inherited.as_ref().map_or(mode, |inherited| inherited.mode);
+    let made = object.make(workdir::start_temp(upper)?, mode)?;
+    let path = upper.path(&made);
+
+    let place = || -> Result {
+        if let Some(inherited) = &inherited {
+            // The work directory may have made something else of it.
+            if !mode.is_symlink() && path.inode()?.mode() != mode {
+                SetAttr::mode(mode).apply(path)?;
+            }
+            for (kind, acl) in
+                [(AclType::Access, &inherited.access), (AclType::Default, &inherited.default)]
+            {
+                if let Some(acl) = acl {
+                    Acl::set(path, kind, Some(acl))?;
+                }
+            }
+        }
+        let is_new_dir = matches!(object, Object::Directory);
+        let flags = if is_new_dir { RenameFlags::EXCHANGE } else { RenameFlags::NONE };
+        if is_new_dir {
+            workdir::set_opaque(upper, &made, EIO)?;
+        }
+        Renaming::start_dentries(upper.work(), &made, dir_path.dentry, whiteout, flags)?
+            .rename(flags)?;
+        if is_new_dir {
+            workdir::discard(upper, whiteout);
+        }
+        Ok(())
+    };
+    if let Err(err) = place() {
+        workdir::discard(upper, &made);
+        return Err(err);
+    }
+    Ok(made)
+}
+
+/// Creates what is not a link: as the caller, in the layer.
+fn create(
+    idmap: IdMap<'_>,
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+    object: Object<'_>,
+    mode: Mode,
+) -> Result {
+    copy_up::copy_up(child.parent())?;
+    let sb = dir.super_data();
+    let upper = sb.layers.upper()?;
+    let _write = upper.mount.want_write()?;
+    // Made first: when the object exists, little can fail.
+    let mut inode = NewInode::unhashed(dir.super_block_of())?;
+    inode.init_owner(idmap, dir, mode);
+    let mode = inode.mode();
+    let made = with_creds(&sb.cred, |original| {
+        let mut cred = NewCred::prepare()?;
+        cred.set_fs_ids_from(&inode);
+        cred.create_files_as(&child, mode, original)?;
+        with_creds(&cred.freeze(), |_| make_in_upper(dir, child, object, mode))
+    })?;
+    dir.dir_changed();
+    let opaque = made.is_dir() && dir.data().is_merged();
+    let inode = with_creds(&sb.cred, |_| {
+        instantiated(inode, made.clone()).inspect_err(|_| {
+            if let Ok(Some(dir)) = dir.upper_path() {
+                let _ = workdir::remove(dir, &made);
+            }
+        })
+    })?;
+    if opaque {
+        inode.data().set_opaque();
+    }
+    child.instantiate(inode);
+    child.set_revalidation(core::iter::once(&*made));
+    Ok(())
+}
+
+/// The inode of an object that was created in upper: the one that was made for
+/// it, unless somebody has looked it up already.
+fn instantiated(
+    inode: NewInode<Overlay>,
+    made: ARef<Dentry>,
+) -> Result<ARef<InodeOf<Overlay>>> {
+    let real = made.inode().ok_or(ENOENT)?;
+    match inode.insert(real)? {
+        Cached::New(inode) => fill_inode(inode, Some(made), KVec::new(), None),
+        Cached::Existing(inode) => Ok(inode),
+    }
+}
+
+fn link(
+    old: &DentryOf<Overlay>,
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+) -> Result {
+    copy_up::copy_up(old)?;
+    copy_up::copy_up(child.parent())?;
+    let inode = old.inode_of().ok_or(ENOENT)?;
+    let sb = dir.super_data();
+    let upper = sb.layers.upper()?;
+    let made = with_creds(&sb.cred, |_| {
+        if !inode.data().lower().is_empty() {
+            copy_up::set_impure(dir)?;
+        }
+        let _write = upper.mount.want_write()?;
+        let old = inode.upper_path()?.ok_or(EIO)?;
+        make_in_upper(dir, child, Object::Link(old.dentry), inode.mode())
+    })?;
+    dir.dir_changed();
+    inode.copy_attr()?;
+    inode.inc_nlink();
+    child.instantiate(inode.into());
+    child.set_revalidation(core::iter::once(&*made));
+    Ok(())
+}
+
+fn tmpfile(
+    idmap: IdMap<'_>,
+    dir: &InodeOf<Overlay>,
+    file: TmpFile<'_, Overlay>,
+    mode: Mode,
+) -> Result {
+    let dentry = file.user_file().dentry();
+    let sb = dir.super_data();
+    let upper = sb.layers.upper()?;
+    if !upper.features.tmpfile {
+        return Err(EOPNOTSUPP);
+    }
+    copy_up::copy_up(&dentry.parent_of())?;
+    let _write = upper.mount.want_write()?;
+    let mut inode = NewInode::unhashed(dir.super_block_of())?;
+    inode.init_owner(idmap, dir, mode);
+    let mode = inode.mode();
+    let dir_path = dir.upper_path()?.ok_or(EIO)?;
+    let private = with_creds(&sb.cred, |original| {
+        let mut cred = NewCred::prepare()?;
+        cred.set_fs_ids_from(&inode);
+        cred.create_files_as(dentry, mode, original)?;
+        let cred = cred.freeze();
+        with_creds(&cred, |_| file::open_tmpfile(file.user_file(), dir_path, mode, &cred))
+    })?;
+    let made = ARef::from(private.backing_dentry());
+    let inode = with_creds(&sb.cred, |_| instantiated(inode, made))?;
+    file.finish::<RegularFile>(inode, private)
+}
+
+/// Operations on directories.
+pub(crate) struct Directory;
+
+inode_operations!(Directory, {
+    fn lookup(
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+    ) -> Result<Option<ARef<InodeOf<Overlay>>>> {
+        lookup::lookup(dir, child)
+    }
+
+    fn create(
+        idmap: IdMap<'_>,
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+        permissions: Mode,
+    ) -> Result {
+        let mode = FileType::Regular.mode(permissions.permissions());
+        create(idmap, dir, child, Object::Regular, mode)
+    }
+
+    fn mkdir(
+        idmap: IdMap<'_>,
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+        permissions: Mode,
+    ) -> Result {
+        let mode = FileType::Directory.mode(permissions.permissions());
+        create(idmap, dir, child, Object::Directory, mode)
+    }
+
+    fn mknod(
+        idmap: IdMap<'_>,
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+        mode: Mode,
+        rdev: Device,
+    ) -> Result {
+        // It would vanish as soon as it were made.
+        if mode.file_type() == Some(FileType::CharDevice) && rdev == Device::WHITEOUT {
+            return Err(EPERM);
+        }
+        create(idmap, dir, child, Object::Special(rdev), mode)
+    }
+
+    fn symlink(
+        idmap: IdMap<'_>,
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+        target: &CStr,
+    ) -> Result {
+        create(idmap, dir, child, Object::Symlink(target), FileType::Symlink.mode(0))
+    }
+
+    fn link(
+        old: &DentryOf<Overlay>,
+        dir: &InodeOf<Overlay>,
+        child: Child<'_, Overlay>,
+    ) -> Result {
+        link(old, dir, child)
+    }
+
+    fn tmpfile(
+        idmap: IdMap<'_>,
+        dir: &InodeOf<Overlay>,
+        file: TmpFile<'_, Overlay>,
+        mode: Mode,
+    ) -> Result {
+        tmpfile(idmap, dir, file, mode)
+    }
+
+    fn unlink(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
+        remove::remove(dir, child)
+    }
+
+    fn rmdir(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
+        remove::remove(dir, child)
+    }
+
+    fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        inode::fileattr_get(dentry, attr)
+    }
+
+    fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        inode::fileattr_set(dentry, attr)
+    }
+
+    fn rename(
+        old: Child<'_, Overlay>,
+        new: Child<'_, Overlay>,
+        flags: RenameFlags,
+    ) -> Result {
+        rename::rename(old, new, flags)
+    }
+});

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an overlay inode is made of.
+
+use crate::{
+    layers::{LayerIndex, LayerPath},
+    listing::Listing,
+    Overlay, //
+};
+use core::{convert::Infallible, pin::Pin};
+use kernel::{
+    prelude::*,
+    static_lock_class,
+    sync::{
+        aref::ARef,
+        atomic::{ordering, Atomic},
+        Arc,
+        LockClassKey,
+        SetOnce, //
+    },
+};
+use vfs::{
+    dentry::Dentry,
+    inode::{Inode, InodeOf},
+    mount::PathRef,
+    mutex::Mutex, //
+};
+
+/// The private data of an overlay inode.
+///
+/// Objects in lower layers are known before the inode is published, and never
+/// change. Upper is set once: before the inode is published, or by copy-up.
+#[pin_data]
+pub struct Entry {
+    lower: SetOnce<KVec<LayerPath>>,
+    upper: SetOnce<ARef<Dentry>>,
+    /// Taken by the task that copies the inode up.
+    #[pin]
+    pub(crate) copy_up: Mutex<()>,
+    /// A merged directory's entries, if they are known.
+    #[pin]
+    pub(crate) listing: Mutex<Option<Arc<Listing>>>,
+    /// Counts changes of a directory.
+    version: Atomic<u64>,
+    /// Whether upper's directory hides all lower ones.
+    opaque: Atomic<bool>,
+    /// Whether upper's directory has objects that came from elsewhere, whose
+    /// numbers are not upper's.
+    impure: Atomic<bool>,
+}
+
+/// Lock classes for one height in a stack of filesystems.
+struct Classes {
+    copy_up: Pin<&'static LockClassKey>,
+    listing: Pin<&'static LockClassKey>,
+    dir: Pin<&'static LockClassKey>,
+    other: Pin<&'static LockClassKey>,
+}
+
+/// An overlay is 1 or 2 high: `FILESYSTEM_MAX_STACK_DEPTH`.
+fn classes(depth: c_int) -> Classes {
+    if depth < 2 {
+        Classes {
+            copy_up: static_lock_class!(),
+            listing: static_lock_class!(),
+            dir: static_lock_class!(),
+            other: static_lock_class!(),
+        }
+    } else {
+        Classes {
+            copy_up: static_lock_class!(),
+            listing: static_lock_class!(),
+            dir: static_lock_class!(),
+            other: static_lock_class!(),
+        }
+    }
+}
+
+/// The lock class of an overlay inode's own lock.
+pub(crate) fn inode_lock_class(depth: c_int, is_dir: bool) -> Pin<&'static LockClassKey> {
+    let classes = classes(depth);
+    if is_dir { classes.dir } else { classes.other }
+}
+
+impl Entry {
+    /// An entry that stands for nothing yet.
+    pub(crate) fn new(depth: c_int) -> impl PinInit<Self, Infallible> {
+        let classes = classes(depth);
+        pin_init!(Self {
+            lower: SetOnce::new(),
+            upper: SetOnce::new(),
+            copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
+            listing <- Mutex::new(None, c"overlay_listing", classes.listing),
+            version: Atomic::new(0),
+            opaque: Atomic::new(false),
+            impure: Atomic::new(false),
+        })
+    }
+
+    /// The objects in lower layers, the highest first.
+    pub(crate) fn lower(&self) -> &[LayerPath] {
+        self.lower.as_ref().map_or(&[], |lower| lower)
+    }
+
+    /// The object in upper, if there is one.
+    pub(crate) fn upper(&self) -> Option<&ARef<Dentry>> {
+        self.upper.as_ref()
+    }
+
+    /// Sets the objects in lower layers, before the inode is published.
+    pub(crate) fn set_lower(&self, lower: KVec<LayerPath>) -> bool {
+        self.lower.populate(lower)
+    }
+
+    /// All objects in layers, the highest first.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Dentry> {
+        let upper = self.upper().map(|upper| &**upper).into_iter();
+        Iterator::chain(upper, self.lower().iter().map(|lower| &*lower.dentry))
+    }
+
+    /// How often the directory has changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(ordering::Acquire)
+    }
+
+    /// Whether upper's directory hides all lower ones.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.opaque.load(ordering::Relaxed)
+    }
+
+    /// Notes that upper's directory hides all lower ones.
+    pub(crate) fn set_opaque(&self) {
+        self.opaque.store(true, ordering::Relaxed);
+    }
+
+    /// Whether upper's directory has objects that came from elsewhere.
+    pub(crate) fn is_impure(&self) -> bool {
+        self.impure.load(ordering::Relaxed)
+    }
+
+    /// Notes that upper's directory has objects that came from elsewhere.
+    pub(crate) fn set_impure(&self) {
+        self.impure.store(true, ordering::Relaxed);
+    }
+
+    /// Whether it is a directory that is merged from several, or whose upper has
+    /// been merged: it may have whiteouts.
+    pub(crate) fn is_merged(&self) -> bool {
+        self.lower().len() + usize::from(self.upper().is_some()) > 1
+    }
+}
+
+/// What is asked of overlay inodes everywhere.
+pub(crate) trait OverlayInode {
+    /// The object that the inode stands for at this moment: upper's if there is
+    /// one, else the highest lower one.
+    fn real_path(&self) -> Result<PathRef<'_>>;
+
+    /// The object in upper; `None` before copy-up.
+    fn upper_path(&self) -> Result<Option<PathRef<'_>>>;
+
+    /// The highest object in lower layers, which for a file in upper is what it
+    /// was copied from.
+    fn lower_path(&self) -> Result<Option<PathRef<'_>>>;
+
+    /// Takes over the attributes of the object that the inode stands for.
+    fn copy_attr(&self) -> Result;
+
+    /// Upper's object is there: every operation from here on uses it.
+    ///
+    /// The caller holds `copy_up`, or the inode is not published yet.
+    fn set_upper(&self, upper: ARef<Dentry>) -> Result;
+
+    /// Notes a change of the directory.
+    fn dir_changed(&self);
+}
+
+impl OverlayInode for InodeOf<Overlay> {
+    fn real_path(&self) -> Result<PathRef<'_>> {
+        match self.upper_path()? {
+            Some(path) => Ok(path),
+            None => self.lower_path()?.ok_or(EIO),
+        }
+    }
+
+    fn upper_path(&self) -> Result<Option<PathRef<'_>>> {
+        let Some(dentry) = self.data().upper() else {
+            return Ok(None);
+        };
+        let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
+        Ok(Some(PathRef::new(mount, dentry)))
+    }
+
+    fn lower_path(&self) -> Result<Option<PathRef<'_>>> {
+        let Some(path) = self.data().lower().first() else {
+            return Ok(None);
+        };
+        self.super_data().layers.path(path).map(Some)
+    }
+
+    fn copy_attr(&self) -> Result {
+        let real = self.real_path()?;
+        self.copy_attr_from(real.inode()?, real.mount.idmap());
+        Ok(())
+    }
+
+    fn set_upper(&self, upper: ARef<Dentry>) -> Result {
+        let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
+        let inode: ARef<Inode> = upper.inode().ok_or(ENOENT)?.into();
+        if !self.data().upper.populate(upper) || !self.rcu_data().set_upper(&inode, mount) {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    fn dir_changed(&self) {
+        self.data().version.fetch_add(1, ordering::Release);
+        // Fails only without upper, where nothing changes.
+        let _ = self.copy_attr();
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open regular files.
+//!
+//! A file's I/O is done by a file of the layer that its inode stands for at that
+//! moment. A file that was opened before copy-up goes on with upper's after, so
+//! that it sees what is written there: an overlay inode has one set of data at a
+//! time, whoever looks.
+
+use crate::{
+    copy_up::{self, Data},
+    entry::OverlayInode,
+    inode::may_open,
+    Overlay, //
+};
+use kernel::{
+    cred::Credential,
+    fs::{file::flags, LocalFile},
+    prelude::*,
+    sync::SetOnce, //
+};
+use vfs::{
+    attr::Mode,
+    backing::BackingFile,
+    cred::with_creds,
+    dentry::Dentry,
+    file::Whence,
+    file_ops::{
+        FileOf,
+        FileOperations,
+        FlushOwner,
+        Iocb,
+        Iter,
+        NewMapping,
+        OpeningFile,
+        Pipe,
+        RemapFlags, //
+    },
+    inode::{Inode, InodeOf},
+    mount::PathRef, //
+};
+
+/// Operations on open regular files.
+pub(crate) struct RegularFile;
+
+/// The layers' files that work for an open file.
+pub(crate) struct OpenRegular {
+    /// What was there when the file was opened.
+    first: BackingFile,
+    /// Upper's, if that was before copy-up, as soon as it is needed.
+    after_copy_up: SetOnce<BackingFile>,
+}
+
+impl OpenRegular {
+    fn new(first: BackingFile) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self { first, after_copy_up: SetOnce::new() }, GFP_KERNEL)?)
+    }
+
+    /// The dentry of the layer's file that is open.
+    pub(crate) fn backing_dentry(&self) -> &Dentry {
+        self.first.dentry()
+    }
+}
+
+/// Layers' access times are not the users' business.
+const BACKING_FLAGS: u32 = flags::O_NOATIME;
+
+/// Flags that were acted upon when the file was opened.
+const OPEN_ONLY: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
+
+/// Whether opening with `open_flags` changes the file.
+fn changes(open_flags: u32) -> bool {
+    let access = open_flags & flags::O_ACCMODE;
+    access == flags::O_WRONLY || access == flags::O_RDWR || open_flags & flags::O_TRUNC != 0
+}
+
+fn open_backing(user: &LocalFile, inode: &InodeOf<Overlay>) -> Result<BackingFile> {
+    let path = inode.real_path()?;
+    let cred = &inode.super_data().cred;
+    with_creds(cred, |_| {
+        let mut open_flags = user.flags() | BACKING_FLAGS;
+        if !may_open(path, open_flags)? {
+            open_flags &= !flags::O_NOATIME;
+        }
+        BackingFile::open(user, open_flags, path, cred)
+    })
+}
+
+/// Makes a file without a name in upper's directory `dir`, for `user`. The
+/// caller acts as whoever creates, by the credentials `cred`.
+pub(crate) fn open_tmpfile(
+    user: &OpeningFile<Overlay>,
+    dir: PathRef<'_>,
+    mode: Mode,
+    cred: &Credential,
+) -> Result<KBox<OpenRegular>> {
+    let open_flags = user.flags() | BACKING_FLAGS;
+    OpenRegular::new(BackingFile::open_tmpfile(user, open_flags, dir, mode, cred)?)
+}
+
+/// The layer's file that does the I/O for `file` now.
+fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+    let private = file.private();
+    let real = file.inode().real_path()?.inode()?;
+    let stands_for = |backing: &BackingFile| core::ptr::eq::<Inode>(backing.inode(), real);
+    let backing = if stands_for(&private.first) {
+        &private.first
+    } else {
+        if private.after_copy_up.as_ref().is_none() {
+            // Somebody else may be faster: then this one is closed again.
+            private.after_copy_up.populate(open_backing(file, file.inode())?);
+        }
+        let opened = private.after_copy_up.as_ref().ok_or(EAGAIN)?;
+        if !stands_for(opened) {
+            return Err(EIO);
+        }
+        opened
+    };
+    backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY)?;
+    Ok(backing)
+}
+
+fn cred(file: &FileOf<RegularFile>) -> &Credential {
+    &file.inode().super_data().cred
+}
+
+/// Calls `f` with the layer's file, for an operation that changes it: with the
+/// inode locked and its attributes those of the layer, before and after.
+fn modify<R>(
+    file: &FileOf<RegularFile>,
+    f: impl FnOnce(&BackingFile) -> Result<R>,
+) -> Result<R> {
+    let inode = file.inode();
+    let _lock = inode.lock();
+    inode.copy_attr()?;
+    let result = backing(file).and_then(f);
+    inode.copy_attr()?;
+    result
+}
+
+#[vtable]
+impl FileOperations for RegularFile {
+    type Fs = Overlay;
+    type Private = OpenRegular;
+
+    fn open(inode: &InodeOf<Overlay>, file: &OpeningFile<Overlay>) -> Result<KBox<OpenRegular>> {
+        let open_flags = file.flags();
+        if changes(open_flags) {
+            let truncates = open_flags & flags::O_TRUNC != 0;
+            let data = if truncates { Data::Truncate } else { Data::Copy };
+            copy_up::copy_up_data(file.dentry(), data)?;
+        }
+        file.clear_flags(OPEN_ONLY);
+        OpenRegular::new(open_backing(file, inode)?)
+    }
+
+    fn llseek(file: &FileOf<Self>, at: i64, whence: Whence) -> Result<i64> {
+        if at == 0 && whence == Whence::CUR {
+            return Ok(file.pos());
+        }
+        if at == 0 && whence == Whence::SET {
+            return file.seek_to(0);
+        }
+        // Only the layer's filesystem knows about holes, and how far one may seek.
+        let backing = backing(file)?;
+        let pos = with_creds(cred(file), |_| backing.seek_from(file.pos(), at, whence))?;
+        file.set_pos(pos);
+        Ok(pos)
+    }
+
+    fn read_iter(iocb: &mut Iocb<'_, Self>, iter: &mut Iter) -> Result<usize> {
+        if iter.is_empty() {
+            return Ok(0);
+        }
+        let file = iocb.file();
+        backing(file)?.read_iter(iocb, iter, cred(file))
+    }
+
+    fn write_iter(iocb: &mut Iocb<'_, Self>, iter: &mut Iter) -> Result<usize> {
+        if iter.is_empty() {
+            return Ok(0);
+        }
+        let file = iocb.file();
+        let inode = file.inode();
+        let _lock = inode.lock();
+        inode.copy_attr()?;
+        let flags = iocb.flags();
+        backing(file)?.write_iter(iocb, iter, flags, cred(file))
+    }
+
+    fn mmap(file: &FileOf<Self>, vma: &mut NewMapping) -> Result {
+        backing(file)?.mmap(file, vma, cred(file))
+    }
+
+    fn flush(file: &FileOf<Self>, owner: FlushOwner) -> Result {
+        let backing = backing(file)?;
+        with_creds(cred(file), |_| backing.flush(owner))
+    }
+
+    fn fsync(file: &FileOf<Self>, start: i64, end: i64, datasync: bool) -> Result {
+        if file.inode().data().upper().is_none() {
+            // Nothing was written, and a read-only filesystem would refuse.
+            return Ok(());
+        }
+        let backing = backing(file)?;
+        with_creds(cred(file), |_| backing.fsync(start, end, datasync))
+    }
+
+    fn splice_write(
+        iocb: &mut Iocb<'_, Self>,
+        pipe: &mut Pipe,
+        len: usize,
+        flags: u32,
+    ) -> Result<usize> {
+        let file = iocb.file();
+        let inode = file.inode();
+        let _lock = inode.lock();
+        inode.copy_attr()?;
+        backing(file)?.splice_write(iocb, pipe, len, flags, cred(file))
+    }
+
+    fn splice_read(
+        iocb: &mut Iocb<'_, Self>,
+        pipe: &mut Pipe,
+        len: usize,
+        flags: u32,
+    ) -> Result<usize> {
+        let file = iocb.file();
+        backing(file)?.splice_read(iocb, pipe, len, flags, cred(file))
+    }
+
+    fn fallocate(file: &FileOf<Self>, mode: c_int, at: i64, len: i64) -> Result {
+        modify(file, |backing| {
+            file.remove_privs()?;
+            with_creds(cred(file), |_| backing.fallocate(mode, at, len))
+        })
+    }
+
+    fn copy_file_range(
+        from: &FileOf<Self>,
+        at: i64,
+        to: &FileOf<Self>,
+        to_at: i64,
+        len: usize,
+        flags: u32,
+    ) -> Result<usize> {
+        modify(to, |to_backing| {
+            to.remove_privs()?;
+            let from_backing = backing(from)?;
+            if !core::ptr::eq(from.inode().super_data(), to.inode().super_data()) {
+                // The copy is made with the rights of the target's mounter.
+                let len = i64::try_from(len).unwrap_or(i64::MAX);
+                with_creds(cred(from), |_| from_backing.verify_read(at, len))?;
+            }
+            with_creds(cred(to), |_| from_backing.copy_range(at, to_backing, to_at, len, flags))
+        })
+    }
+
+    fn remap_file_range(
+        from: &FileOf<Self>,
+        at: i64,
+        to: &FileOf<Self>,
+        to_at: i64,
+        len: i64,
+        flags: RemapFlags,
+    ) -> Result<i64> {
+        if flags.has_unknown() {
+            return Err(EINVAL);
+        }
+        let in_upper = |file: &FileOf<Self>| file.inode().data().upper().is_some();
+        if flags.is_dedupe() && !(in_upper(from) && in_upper(to)) {
+            // It would be copied up to save space.
+            return Err(EPERM);
+        }
+        modify(to, |to_backing| {
+            if !flags.is_dedupe() {
+                to.remove_privs()?;
+            }
+            let from_backing = backing(from)?;
+            let raw = flags.as_raw();
+            with_creds(cred(to), |_| {
+                if flags.is_dedupe() {
+                    from_backing.dedupe_range(at, to_backing, to_at, len, raw)
+                } else {
+                    from_backing.clone_range(at, to_backing, to_at, len, raw)
+                }
+            })
+        })
+    }
+
+    fn fadvise(file: &FileOf<Self>, at: i64, len: i64, advice: c_int) -> Result {
+        let backing = backing(file)?;
+        with_creds(cred(file), |_| backing.fadvise(at, len, advice))
+    }
+
+    fn backing_accessed(file: &FileOf<Self>) {
+        if file.flags() & flags::O_NOATIME != 0 {
+            return;
+        }
+        let inode = file.inode();
+        if let Ok(Some(upper)) = inode.upper_path() {
+            if let Ok(upper) = upper.inode() {
+                inode.copy_times_from(upper);
+            }
+            file.touch_atime();
+        }
+    }
+
+    fn backing_written(file: &FileOf<Self>) {
+        // Fails only for an inode that stands for nothing, which has no file.
+        let _ = file.inode().copy_attr();
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inode numbers.
+//!
+//! An object has the number that it has in its layer, on the overlay's own
+//! device: the lower layer's for what came from one, also after copy-up, and
+//! upper's for what was created there. With layers on one filesystem numbers
+//! pass through. With several, the high bits tell the filesystem. A number that
+//! needs these bits itself is replaced by one that is remembered for as long as
+//! the overlay is mounted.
+
+use kernel::{
+    prelude::*,
+    rbtree::RBTree,
+    sync::static_lock_class, //
+};
+use vfs::{
+    mutex::Mutex,
+    super_block::SuperBlock, //
+};
+
+/// Where the number of the filesystem stands.
+const FSID_SHIFT: u32 = 48;
+/// Marks numbers from the map.
+const REMEMBERED: u64 = 1 << 63;
+/// Filesystems that can be told apart.
+const FSID_MAX: usize = 1 << 15;
+
+/// A filesystem among those that the layers are on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fsid(u16);
+
+impl Fsid {
+    /// The filesystem of upper, and of lower layers that are on the same one.
+    pub(crate) const UPPER: Self = Self(0);
+
+    /// The number of the filesystem at `index` of a list.
+    pub(crate) fn new(index: usize) -> Result<Self> {
+        if index >= FSID_MAX {
+            return Err(EINVAL);
+        }
+        u16::try_from(index).map(Self).map_err(|_| EINVAL)
+    }
+}
+
+/// How numbers in layers become numbers of the overlay.
+#[pin_data]
+pub(crate) struct Identity {
+    several: bool,
+    #[pin]
+    remembered: Mutex<RBTree<(Fsid, u64), u64>>,
+}
+
+impl Identity {
+    /// For layers on one filesystem, or on several.
+    pub(crate) fn new(several: bool) -> impl PinInit<Self> {
+        pin_init!(Self {
+            several,
+            remembered <- Mutex::new(RBTree::new(), c"overlay_ino_map", static_lock_class!()),
+        })
+    }
+
+    /// The overlay's number for number `ino` of filesystem `fsid`.
+    ///
+    /// Fails with `ENOMEM` when a number cannot be remembered.
+    pub(crate) fn map(&self, fsid: Fsid, ino: u64) -> Result<u64> {
+        if !self.several {
+            return Ok(ino);
+        }
+        if ino >> FSID_SHIFT == 0 {
+            return Ok(u64::from(fsid.0) << FSID_SHIFT | ino);
+        }
+        let mut remembered = self.remembered.lock();
+        if let Some(number) = remembered.get(&(fsid, ino)) {
+            return Ok(*number);
+        }
+        // Never removed: a number stands for the same object until unmount.
+        let number = REMEMBERED | (remembered.iter().count() as u64 + 1);
+        remembered.try_create_and_insert((fsid, ino), number, GFP_KERNEL)?;
+        Ok(number)
+    }
+}
+
+/// Finds the number of a filesystem in the list of those seen so far, adding it
+/// if it is new.
+pub(crate) fn fsid_of(known: &mut KVec<usize>, sb: &SuperBlock) -> Result<Fsid> {
+    let address = core::ptr::from_ref(sb) as usize;
+    let index = match known.iter().position(|other| *other == address) {
+        Some(index) => index,
+        None => {
+            known.push(address, GFP_KERNEL)?;
+            known.len() - 1
+        }
+    };
+    Fsid::new(index)
+}

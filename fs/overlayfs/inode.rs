@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes of inodes, permissions, and the operations on files that are not
+//! directories.
+
+use crate::{
+    copy_up,
+    dir::Directory,
+    dir_file::DirectoryFile,
+    entry::OverlayInode,
+    file::RegularFile,
+    protattr,
+    symlink::Symlink,
+    Overlay, //
+};
+use kernel::prelude::*;
+use vfs::{
+    attr::{Device, FileType, Mode, SetAttr, Stat, StatFlags, StatMask},
+    cred::with_creds,
+    dentry::DentryOf,
+    file_ops,
+    fileattr::FileAttr,
+    inode::{Access, InodeFlags, InodeOf, NewInode},
+    inode_ops::{self, FiemapSource},
+    mount::{IdMap, PathRef},
+    rcu::RcuInode, //
+};
+
+/// Gives a new inode the operations for its type.
+pub(crate) fn set_operations(
+    inode: &mut NewInode<Overlay>,
+    mode: Mode,
+    rdev: Device,
+) -> Result {
+    match mode.file_type().ok_or(EIO)? {
+        FileType::Regular => {
+            inode.set_inode_operations(inode_ops::table::<Regular>());
+            inode.set_file_operations(file_ops::table::<RegularFile>());
+            inode.allow_direct_io();
+        }
+        FileType::Directory => {
+            inode.set_inode_operations(inode_ops::table::<Directory>());
+            inode.set_file_operations(file_ops::table::<DirectoryFile>());
+        }
+        FileType::Symlink => inode.set_inode_operations(inode_ops::table::<Symlink>()),
+        _ => {
+            inode.set_inode_operations(inode_ops::table::<Special>());
+            inode.init_special(mode, rdev);
+        }
+    }
+    Ok(())
+}
+
+/// See `InodeOperations::getattr`.
+pub(crate) fn getattr(
+    idmap: IdMap<'_>,
+    dentry: &DentryOf<Overlay>,
+    stat: &mut Stat,
+    mask: StatMask,
+    flags: StatFlags,
+) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let real = inode.real_path()?;
+    with_creds(&inode.super_data().cred, |_| stat.get_nosec(real, mask, flags))?;
+    stat.add_inode_flags(inode);
+    stat.set_identity(inode.ino(), inode);
+    if inode.mode().is_dir() && inode.data().is_merged() {
+        // Counting subdirectories of all layers would cost a merge; 1 says that it is not known.
+        stat.set_nlink(1);
+    }
+    stat.map_owner(idmap, inode);
+    Ok(())
+}
+
+/// See `InodeOperations::setattr`.
+pub(crate) fn setattr(
+    idmap: IdMap<'_>,
+    dentry: &DentryOf<Overlay>,
+    attr: &mut SetAttr,
+) -> Result {
+    attr.prepare(idmap, dentry)?;
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    attr.rebase(idmap, inode);
+    copy_up::copy_up(dentry)?;
+    let upper = inode.upper_path()?.ok_or(EIO)?;
+    // Truncation of a file that is being executed is refused, by upper's count as well.
+    let access = if attr.changes_size() { Some(upper.inode()?.write_access()?) } else { None };
+    let write = upper.mount.want_write()?;
+    let result = with_creds(&inode.super_data().cred, |_| attr.apply(upper));
+    if result.is_ok() {
+        inode.copy_attr()?;
+    }
+    drop(write);
+    drop(access);
+    result
+}
+
+/// See `InodeOperations::permission`.
+///
+/// The caller's credentials are checked against the overlay inode, the mounter's
+/// against the object in the layer.
+pub(crate) fn permission(idmap: IdMap<'_>, inode: &InodeOf<Overlay>, mask: Access) -> Result {
+    inode.generic_permission(idmap, mask)?;
+    let real = inode.real_path()?;
+    let real_inode = real.inode()?;
+    let copied_first = inode.data().upper().is_none() && !real_inode.mode().is_special();
+    let mask = if copied_first && mask.writes() { mask.as_copy_source() } else { mask };
+    with_creds(&inode.super_data().cred, |_| real_inode.permission(real.mount.idmap(), mask))
+}
+
+/// See `InodeOperations::permission_rcu`.
+pub(crate) fn permission_rcu(
+    idmap: IdMap<'_>,
+    inode: RcuInode<'_, Overlay>,
+    mask: Access,
+) -> Result {
+    let real = inode.real()?;
+    inode.generic_permission(idmap, mask)?;
+    let copied_first = !real.is_upper() && !real.is_special();
+    let mask = if copied_first && mask.writes() { mask.as_copy_source() } else { mask };
+    real.permission(&inode.super_data().cred, mask)
+}
+
+/// See `InodeOperations::accessed`. Access times of lower objects never change.
+pub(crate) fn accessed(inode: &InodeOf<Overlay>, nowait: bool) -> Result {
+    let Some(upper) = inode.upper_path()? else {
+        return Ok(());
+    };
+    if nowait {
+        return Err(EAGAIN);
+    }
+    upper.touch_atime();
+    inode.copy_times_from(upper.inode()?);
+    Ok(())
+}
+
+/// See `InodeOperations::fileattr_get`.
+pub(crate) fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let real = inode.real_path()?;
+    with_creds(&inode.super_data().cred, |_| attr.get(real))?;
+    attr.add_protection(inode.flags());
+    Ok(())
+}
+
+/// See `InodeOperations::fileattr_set`.
+pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    copy_up::copy_up(dentry)?;
+    let upper = inode.upper_path()?.ok_or(EIO)?;
+    let write = upper.mount.want_write()?;
+    let protection = attr.protection();
+    let result = with_creds(&inode.super_data().cred, |_| {
+        let layer = inode.super_data().layers.upper()?;
+        protattr::store(layer, upper.dentry, protection)?;
+        attr.clear_protection();
+        attr.set(upper)
+    });
+    drop(write);
+    if result.is_ok() {
+        let flags = upper.inode()?.flags().without(InodeFlags::PROTECTED).union(protection);
+        inode.set_flags(flags, InodeFlags::ATTRIBUTES);
+    }
+    inode.copy_attr()?;
+    result
+}
+
+/// Checks that the mounter may open the object at `path`; answers whether it may
+/// leave its access time alone, which is its owner's right.
+pub(crate) fn may_open(path: PathRef<'_>, flags: u32) -> Result<bool> {
+    let inode = path.inode()?;
+    inode.permission(path.mount.idmap(), Access::for_open(flags))?;
+    Ok(inode.owner_or_capable(path.mount.idmap()))
+}
+
+/// Operations on regular files.
+pub(crate) struct Regular;
+
+/// Operations on devices, fifos and sockets.
+pub(crate) struct Special;
+
+/// Implements [`vfs::inode_ops::InodeOperations`] with what all inodes but symbolic links share,
+/// and more.
+macro_rules! inode_operations {
+    ($type:ty, { $($more:tt)* }) => {
+        #[vtable]
+        impl vfs::inode_ops::InodeOperations for $type {
+            type Fs = crate::Overlay;
+
+            fn permission(
+                idmap: vfs::mount::IdMap<'_>,
+                inode: &vfs::inode::InodeOf<crate::Overlay>,
+                mask: vfs::inode::Access,
+            ) -> Result {
+                crate::inode::permission(idmap, inode, mask)
+            }
+
+            fn permission_rcu(
+                idmap: vfs::mount::IdMap<'_>,
+                inode: vfs::rcu::RcuInode<'_, crate::Overlay>,
+                mask: vfs::inode::Access,
+            ) -> Result {
+                crate::inode::permission_rcu(idmap, inode, mask)
+            }
+
+            fn inode_acl(
+                inode: &vfs::inode::InodeOf<crate::Overlay>,
+                kind: vfs::acl::AclType,
+            ) -> Result<Option<vfs::acl::Acl>> {
+                crate::acl::for_permission(inode, kind)
+            }
+
+            fn inode_acl_rcu(
+                inode: vfs::rcu::RcuInode<'_, crate::Overlay>,
+                kind: vfs::acl::AclType,
+            ) -> Result<vfs::inode_ops::CachedAcl> {
+                inode.real()?.acl(kind)
+            }
+
+            fn acl(
+                _idmap: vfs::mount::IdMap<'_>,
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                kind: vfs::acl::AclType,
+            ) -> Result<Option<vfs::acl::Acl>> {
+                crate::acl::get(dentry, kind)
+            }
+
+            fn set_acl(
+                idmap: vfs::mount::IdMap<'_>,
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                acl: Option<&vfs::acl::Acl>,
+                kind: vfs::acl::AclType,
+            ) -> Result {
+                crate::acl::set(idmap, dentry, acl, kind)
+            }
+
+            fn setattr(
+                idmap: vfs::mount::IdMap<'_>,
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                attr: &mut vfs::attr::SetAttr,
+            ) -> Result {
+                crate::inode::setattr(idmap, dentry, attr)
+            }
+
+            fn getattr(
+                idmap: vfs::mount::IdMap<'_>,
+                _mount: &vfs::mount::Mount,
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                stat: &mut vfs::attr::Stat,
+                mask: vfs::attr::StatMask,
+                flags: vfs::attr::StatFlags,
+            ) -> Result {
+                crate::inode::getattr(idmap, dentry, stat, mask, flags)
+            }
+
+            fn listxattr(
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                list: vfs::inode_ops::XattrList<'_>,
+            ) -> Result<usize> {
+                crate::xattr::list(dentry, list)
+            }
+
+            fn accessed(
+                inode: &vfs::inode::InodeOf<crate::Overlay>,
+                nowait: bool,
+            ) -> Result {
+                crate::inode::accessed(inode, nowait)
+            }
+
+            $($more)*
+        }
+    };
+}
+pub(crate) use inode_operations;
+
+inode_operations!(Special, {});
+
+inode_operations!(Regular, {
+    fn fiemap_inode(inode: &InodeOf<Overlay>) -> Result<FiemapSource<'_>> {
+        Ok(FiemapSource { inode: inode.real_path()?.inode()?, cred: &inode.super_data().cred })
+    }
+
+    fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        fileattr_get(dentry, attr)
+    }
+
+    fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        fileattr_set(dentry, attr)
+    }
+});

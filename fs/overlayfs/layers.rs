@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The stack of layers of a mounted overlay.
+
+use crate::identity::Fsid;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::aref::ARef, //
+};
+use vfs::{
+    dentry::Dentry,
+    mount::{Mount, PathRef, PrivateMount},
+    mutex::Mutex, //
+};
+
+/// The place of a layer in the stack: 0 is upper, whether there is one or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerIndex(pub(crate) u32);
+
+impl LayerIndex {
+    /// The place of upper.
+    pub(crate) const UPPER: Self = Self(0);
+}
+
+/// An object in a layer.
+pub(crate) struct LayerPath {
+    /// The layer.
+    pub(crate) layer: LayerIndex,
+    /// The object.
+    pub(crate) dentry: ARef<Dentry>,
+}
+
+/// A lower layer.
+pub(crate) struct Lower {
+    /// The filesystem that it is on.
+    pub(crate) fsid: Fsid,
+}
+
+/// The writable layer.
+///
+/// What is temporary is made in `workdir`, on the same mount, and moved to its
+/// place by one rename or link.
+#[pin_data]
+pub(crate) struct Upper {
+    /// The mount, whose root is the layer's.
+    pub(crate) mount: PrivateMount,
+    /// `work` below the directory that the option `workdir` names.
+    pub(crate) workdir: ARef<Dentry>,
+    /// The directory that the option `workdir` names.
+    pub(crate) workbase: ARef<Dentry>,
+    /// Whether upper was marked as in use by this overlay.
+    pub(crate) upper_marked: bool,
+    /// Whether the work directory was.
+    pub(crate) work_marked: bool,
+    /// What upper's filesystem can do.
+    pub(crate) features: Features,
+    /// A whiteout that new ones are links to.
+    #[pin]
+    pub(crate) whiteout: Mutex<SharedWhiteout>,
+    /// The options, to show them.
+    pub(crate) upperdir: CString,
+    /// As above.
+    pub(crate) workdir_option: CString,
+}
+
+/// What upper's filesystem can do.
+#[derive(Clone, Copy)]
+pub(crate) struct Features {
+    /// `O_TMPFILE`.
+    pub(crate) tmpfile: bool,
+    /// Attributes in the overlay's namespace.
+    pub(crate) xattr: bool,
+}
+
+/// A whiteout in `workdir` that new whiteouts are links to.
+pub(crate) enum SharedWhiteout {
+    /// None has been made yet.
+    None,
+    /// This one.
+    Some(ARef<Dentry>),
+    /// The filesystem has no links to devices: each is made anew.
+    Unsupported,
+}
+
+impl Upper {
+    /// The path of an object in upper, or in the work directory.
+    pub(crate) fn path<'a>(&'a self, dentry: &'a Dentry) -> PathRef<'a> {
+        PathRef::new(&self.mount, dentry)
+    }
+
+    /// The work directory.
+    pub(crate) fn work(&self) -> PathRef<'_> {
+        self.path(&self.workdir)
+    }
+}
+
+/// The stack of layers.
+pub(crate) struct LayerStack {
+    /// The writable layer, if there is one.
+    pub(crate) upper: Option<Pin<KBox<Upper>>>,
+    /// The lower layers, the highest first.
+    pub(crate) lower: KVec<Lower>,
+    /// Their mounts, released together.
+    pub(crate) lower_mounts: KVec<PrivateMount>,
+}
+
+impl LayerStack {
+    /// The writable layer; `EROFS` without.
+    pub(crate) fn upper(&self) -> Result<&Upper> {
+        self.upper.as_deref().map(|upper| &*upper).ok_or(EROFS)
+    }
+
+    /// The mount of a layer.
+    pub(crate) fn mount(&self, layer: LayerIndex) -> Result<&Mount> {
+        match layer.0.checked_sub(1) {
+            None => Ok(&self.upper()?.mount),
+            Some(index) => {
+                let mount = self.lower_mounts.get(index as usize).ok_or(EIO)?;
+                Ok(mount)
+            }
+        }
+    }
+
+    /// The filesystem that a layer is on.
+    pub(crate) fn fsid(&self, layer: LayerIndex) -> Result<Fsid> {
+        match layer.0.checked_sub(1) {
+            None => Ok(Fsid::UPPER),
+            Some(index) => self.lower.get(index as usize).map(|lower| lower.fsid).ok_or(EIO),
+        }
+    }
+
+    /// The path of an object in a layer.
+    pub(crate) fn path<'a>(&'a self, path: &'a LayerPath) -> Result<PathRef<'a>> {
+        Ok(PathRef::new(self.mount(path.layer)?, &path.dentry))
+    }
+}

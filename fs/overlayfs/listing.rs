@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The entries of a directory, merged from its layers.
+
+use crate::{
+    entry::OverlayInode,
+    identity::Fsid,
+    lookup::dentry_is_whiteout,
+    Overlay, //
+};
+use core::{cmp::Ordering, ops::Range};
+use kernel::prelude::*;
+use vfs::{
+    dentry::Name,
+    file::OpenFile,
+    inode::InodeOf,
+    mount::PathRef,
+    readdir::{is_unknown_type, DirEntry}, //
+};
+
+/// An entry of a merged directory.
+pub(crate) struct Entry {
+    name: Range<u32>,
+    /// The number of its inode in its layer.
+    pub(crate) ino: u64,
+    /// Its type, `DT_*`.
+    pub(crate) d_type: u8,
+    /// The filesystem of its layer.
+    pub(crate) fsid: Fsid,
+    /// Where it was found: 0 is the highest layer that has the directory.
+    layer: u32,
+    /// Whether it was found in upper.
+    pub(crate) in_upper: bool,
+}
+
+/// The entries of a directory, each name once, without `.` and `..`, and without
+/// what is hidden by whiteouts. They are in an order that depends on nothing but
+/// the names, so that positions mean the same as long as the names do.
+pub(crate) struct Listing {
+    version: u64,
+    entries: KVVec<Entry>,
+    names: KVVec<u8>,
+}
+
+impl Listing {
+    /// Reads a directory's layers, with the current task's credentials.
+    pub(crate) fn read(dir: &InodeOf<Overlay>) -> Result<Self> {
+        // A change while it is read makes the listing one of the past, and it says so.
+        let mut listing =
+            Self { version: dir.data().version(), entries: KVVec::new(), names: KVVec::new() };
+        let layers = &dir.super_data().layers;
+        let mut paths: KVec<(PathRef<'_>, Fsid, bool)> = KVec::new();
+        if let Some(upper) = dir.upper_path()? {
+            paths.push((upper, Fsid::UPPER, true), GFP_KERNEL)?;
+        }
+        for lower in dir.data().lower() {
+            paths.push((layers.path(lower)?, layers.fsid(lower.layer)?, false), GFP_KERNEL)?;
+        }
+        for (index, (path, fsid, in_upper)) in paths.iter().enumerate() {
+            let layer = u32::try_from(index).map_err(|_| EINVAL)?;
+            listing.read_layer(*path, layer, *fsid, *in_upper)?;
+        }
+        listing.merge(&paths)?;
+        Ok(listing)
+    }
+
+    fn read_layer(
+        &mut self,
+        path: PathRef<'_>,
+        layer: u32,
+        fsid: Fsid,
+        in_upper: bool,
+    ) -> Result {
+        let file = OpenFile::open(path, OpenFile::READ)?;
+        file.read_dir(&mut |entry| {
+            if entry.name == b"." || entry.name == b".." {
+                return Ok(());
+            }
+            let start = u32::try_from(self.names.len()).map_err(|_| EOVERFLOW)?;
+            self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
+            let end = u32::try_from(self.names.len()).map_err(|_| EOVERFLOW)?;
+            let (ino, d_type) = (entry.ino, entry.d_type);
+            let entry = Entry { name: start..end, ino, d_type, fsid, layer, in_upper };
+            self.entries.push(entry, GFP_KERNEL)?;
+            Ok(())
+        })
+    }
+
+    /// Leaves of each name the entry of the highest layer, and none if that is a
+    /// whiteout.
+    fn merge(&mut self, paths: &[(PathRef<'_>, Fsid, bool)]) -> Result {
+        let Self { entries, names, .. } = self;
+        let order = |a: &Entry, b: &Entry| -> Ordering {
+            name_in(names, a).cmp(name_in(names, b)).then(a.layer.cmp(&b.layer))
+        };
+        entries.sort_unstable_by(order);
+
+        let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
+        let mut previous: &[u8] = &[];
+        for entry in entries.drain_all() {
+            let name = name_in(names, &entry);
+            if name == previous {
+                continue;
+            }
+            previous = name;
+            let (path, ..) = paths.get(entry.layer as usize).ok_or(EIO)?;
+            if may_be_whiteout(&entry) && is_whiteout(*path, name)? {
+                continue;
+            }
+            kept.push(entry, GFP_KERNEL)?;
+        }
+        *entries = kept;
+        Ok(())
+    }
+
+    /// Whether the directory has not changed since it was read.
+    pub(crate) fn is_current(&self, dir: &InodeOf<Overlay>) -> bool {
+        self.version == dir.data().version()
+    }
+
+    /// Whether the directory shows nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries from the one at `index` on, with their names.
+    pub(crate) fn from_index(&self, index: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
+        let entries = self.entries.get(index..).unwrap_or_default();
+        entries.iter().map(|entry| (entry, name_in(&self.names, entry)))
+    }
+}
+
+fn name_in<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
+    names.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
+}
+
+/// Whether the type that the layer gives leaves it possible.
+fn may_be_whiteout(entry: &Entry) -> bool {
+    let entry = DirEntry { name: &[], ino: 0, d_type: entry.d_type };
+    entry.is_char_device() || is_unknown_type(entry.d_type)
+}
+
+fn is_whiteout(dir: PathRef<'_>, name: &[u8]) -> Result<bool> {
+    match dir.lookup_positive_killable(Name::new(name)?) {
+        Ok(dentry) => Ok(dentry_is_whiteout(&dentry)),
+        Err(err) if err == EINTR => Err(err),
+        // Gone, or not to be had: it is shown, and a lookup will tell.
+        Err(_) => Ok(false),
+    }
+}

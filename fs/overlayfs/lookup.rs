@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Finding an object in the stack of layers.
+
+use crate::{
+    entry::{inode_lock_class, OverlayInode},
+    format::{
+        opaque::{is_impure, Opaque},
+        whiteout::is_whiteout,
+        xattr::Attribute, //
+    },
+    identity::Fsid,
+    inode::set_operations,
+    layers::LayerPath,
+    origin, protattr,
+    super_block::Super,
+    xattr, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    cred::with_creds,
+    dentry::{Child, Dentry, Name},
+    inode::{Cached, InodeFlags, InodeOf, NewInode},
+    mount::PathRef,
+    super_block::SuperBlockOf, //
+};
+
+/// Whether an object is a whiteout: what it hides does not exist.
+pub(crate) fn dentry_is_whiteout(dentry: &Dentry) -> bool {
+    dentry.inode().is_some_and(|inode| {
+        is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw())
+    })
+}
+
+/// What one layer says of a name.
+enum Found {
+    /// Nothing: a lower layer decides.
+    Nothing,
+    /// There is no such object, whatever lower layers have.
+    Whiteout,
+    /// A directory; if opaque, lower ones are hidden.
+    Directory { dentry: ARef<Dentry>, opaque: bool },
+    /// Anything else.
+    Other(ARef<Dentry>),
+}
+
+/// What the layers say of a name, from the highest on.
+pub(crate) struct LayeredLookup<'a> {
+    sb: &'a SuperBlockOf<Overlay>,
+    name: Name<'a>,
+    upper: Option<ARef<Dentry>>,
+    lower: KVec<LayerPath>,
+    upper_opaque: bool,
+    done: bool,
+}
+
+/// See `InodeOperations::lookup`.
+pub(crate) fn lookup(
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+) -> Result<Option<ARef<InodeOf<Overlay>>>> {
+    let sb = dir.super_block_of();
+    let name = child.name();
+    if name.as_bytes().len() > sb.data().name_len {
+        return Err(ENAMETOOLONG);
+    }
+    with_creds(&sb.data().cred, |_| {
+        let mut lookup = LayeredLookup {
+            sb,
+            name,
+            upper: None,
+            lower: KVec::new(),
+            upper_opaque: false,
+            done: false,
+        };
+        if let Some(upper) = dir.upper_path()? {
+            lookup.in_upper(upper)?;
+        }
+        lookup.in_lower(dir.data().lower())?;
+        {
+            let upper = lookup.upper.as_deref();
+            let lower = lookup.lower.iter().map(|lower| &*lower.dentry);
+            child.set_revalidation(Iterator::chain(upper.into_iter(), lower));
+        }
+        lookup.into_inode()
+    })
+}
+
+impl LayeredLookup<'_> {
+    fn in_upper(&mut self, dir: PathRef<'_>) -> Result {
+        match self.in_layer(dir, false)? {
+            Found::Nothing => {}
+            Found::Whiteout => self.done = true,
+            Found::Directory { dentry, opaque } => {
+                if dentry.is_stacked() {
+                    return Err(EREMOTE);
+                }
+                self.upper_opaque = opaque;
+                self.done = opaque;
+                self.upper = Some(dentry);
+            }
+            Found::Other(dentry) => {
+                if dentry.is_stacked() {
+                    return Err(EREMOTE);
+                }
+                let path = PathRef::new(dir.mount, &dentry);
+                if let Some(origin) = origin::find(self.sb.data(), path)? {
+                    self.lower.push(origin, GFP_KERNEL)?;
+                }
+                self.done = true;
+                self.upper = Some(dentry);
+            }
+        }
+        Ok(())
+    }
+
+    fn in_lower(&mut self, dirs: &[LayerPath]) -> Result {
+        for (index, dir) in dirs.iter().enumerate() {
+            if self.done {
+                break;
+            }
+            let last = index + 1 == dirs.len();
+            match self.in_layer(self.sb.data().layers.path(dir)?, last)? {
+                Found::Nothing => {}
+                Found::Whiteout => self.done = true,
+                Found::Directory { dentry, opaque } => {
+                    self.lower.push(LayerPath { layer: dir.layer, dentry }, GFP_KERNEL)?;
+                    self.done = opaque;
+                }
+                Found::Other(dentry) => {
+                    self.done = true;
+                    // Below a directory it is hidden.
+                    if self.upper.is_none() && self.lower.is_empty() {
+                        self.lower.push(LayerPath { layer: dir.layer, dentry }, GFP_KERNEL)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks in one layer. With `last` nothing follows, and whether a directory
+    /// is opaque makes no difference.
+    fn in_layer(&self, dir: PathRef<'_>, last: bool) -> Result<Found> {
+        let dentry = match dir.lookup(self.name) {
+            Ok(dentry) => dentry,
+            Err(err) if err == ENOENT || err == ENAMETOOLONG => return Ok(Found::Nothing),
+            Err(err) => return Err(err),
+        };
+        let Some(inode) = dentry.inode() else {
+            // Nobody looks for it in the layer again while the overlay has it cached.
+            dentry.unhash_unused_negative();
+            return Ok(Found::Nothing);
+        };
+        if dentry.is_weird() || dentry.is_casefolded() {
+            pr_warn!("lookup: unsupported object in a layer\n");
+            return Err(EREMOTE);
+        }
+        if dentry_is_whiteout(&dentry) {
+            return Ok(Found::Whiteout);
+        }
+        let path = PathRef::new(dir.mount, &dentry);
+        if !inode.mode().is_dir() {
+            if inode.mode().is_reg() && xattr::has_own(path, Attribute::Metacopy)? {
+                // Its data is elsewhere: showing it as it is would lose it.
+                pr_warn!("lookup: metacopy files are not supported\n");
+                return Err(EPERM);
+            }
+            return Ok(Found::Other(dentry));
+        }
+        if NewInode::find(self.sb, inode).is_some_and(|inode| is_trap(&inode)) {
+            pr_warn!("lookup: a layer is within another layer\n");
+            return Err(ELOOP);
+        }
+        if last {
+            return Ok(Found::Directory { dentry, opaque: false });
+        }
+        let mut value = [0; 2];
+        let opaque = match xattr::get_own(path, Attribute::Opaque, &mut value) {
+            Ok(value) => value.and_then(Opaque::parse) == Some(Opaque::Opaque),
+            Err(err) if err == ERANGE => false,
+            Err(err) => return Err(err),
+        };
+        if !opaque && xattr::has_own(path, Attribute::Redirect)? {
+            // Merging with the directory of the same name instead would show the wrong one.
+            pr_warn!("lookup: redirected directories are not supported\n");
+            return Err(EPERM);
+        }
+        Ok(Found::Directory { dentry, opaque })
+    }
+
+    fn into_inode(self) -> Result<Option<ARef<InodeOf<Overlay>>>> {
+        if self.upper.is_none() && self.lower.is_empty() {
+            return Ok(None);
+        }
+        let opaque = self.upper_opaque;
+        let inode = get_inode(self.sb, self.upper, self.lower)?;
+        if opaque {
+            inode.data().set_opaque();
+        }
+        Ok(Some(inode))
+    }
+}
+
+fn is_trap(inode: &InodeOf<Overlay>) -> bool {
+    let entry = inode.data();
+    entry.upper().is_none() && entry.lower().is_empty()
+}
+
+/// Whether the overlay inode is found by its lower object, before and after
+/// copy-up: watches stay, and it is one inode for all who look.
+///
+/// A lower file with several links has no one place to be copied to, so copying
+/// breaks the links, and each name is an object of its own.
+fn by_lower(sb: &Super, lower: &[LayerPath]) -> Result<bool> {
+    let Some(first) = lower.first() else {
+        return Ok(false);
+    };
+    if sb.layers.upper.is_none() {
+        return Ok(true);
+    }
+    let inode = first.dentry.inode().ok_or(ENOENT)?;
+    let links_break = !inode.mode().is_dir() && inode.nlink() > 1;
+    Ok(!links_break)
+}
+
+/// Finds the inode that stands for these objects, or makes it.
+///
+/// `ESTALE` when there is one that stands for other objects beside them: the
+/// layers have changed.
+pub(crate) fn get_inode(
+    sb: &SuperBlockOf<Overlay>,
+    upper: Option<ARef<Dentry>>,
+    lower: KVec<LayerPath>,
+) -> Result<ARef<InodeOf<Overlay>>> {
+    let by_lower = by_lower(sb.data(), &lower)?;
+    let first = lower.first().map(|first| &first.dentry);
+    let key = if by_lower { first } else { upper.as_ref() };
+    let cached = match key {
+        Some(key) => NewInode::get(sb, key.inode().ok_or(ENOENT)?)?,
+        None => Cached::New(NewInode::unhashed(sb)?),
+    };
+    match cached {
+        Cached::New(inode) => fill_inode(inode, upper, lower, None),
+        Cached::Existing(inode) => {
+            verify(&inode, upper.as_ref(), first)?;
+            Ok(inode)
+        }
+    }
+}
+
+/// Checks that an inode in the cache stands for these objects.
+fn verify(
+    inode: &InodeOf<Overlay>,
+    upper: Option<&ARef<Dentry>>,
+    lower: Option<&ARef<Dentry>>,
+) -> Result {
+    let entry = inode.data();
+    let own_lower = entry.lower().first().map(|lower| &lower.dentry);
+    let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
+        let address = |dentry: &ARef<Dentry>| {
+            dentry.inode().map(|inode| core::ptr::from_ref(inode) as usize)
+        };
+        a.and_then(address) == b.and_then(address)
+    };
+    let is_dir = inode.mode().is_dir();
+    // A file that was copied up may be found by a link whose origin is not known, and a lower link
+    // by its name while another was copied up.
+    if (is_dir || lower.is_some()) && !same(lower, own_lower) {
+        return Err(ESTALE);
+    }
+    if (is_dir || upper.is_some()) && !same(upper, entry.upper()) {
+        return Err(ESTALE);
+    }
+    Ok(())
+}
+
+/// Fills a new inode in, and publishes it. Its number is `ino`, or that of what
+/// it came from.
+pub(crate) fn fill_inode(
+    mut inode: NewInode<Overlay>,
+    upper: Option<ARef<Dentry>>,
+    lower: KVec<LayerPath>,
+    ino: Option<u64>,
+) -> Result<ARef<InodeOf<Overlay>>> {
+    let ino = match ino {
+        Some(ino) => ino,
+        None => number(inode.super_data(), upper.as_ref(), &lower)?,
+    };
+    let depth = inode.super_block().stack_depth();
+    let layers = &inode.super_data().layers;
+    if let Some(first) = lower.first() {
+        let path = layers.path(first)?;
+        inode.rcu_data().set_lower(path.inode()?, path.mount);
+    }
+    inode.data().set_lower(lower);
+    if let Some(upper) = upper {
+        inode.set_upper(upper)?;
+    }
+
+    let real = inode.real_path()?;
+    let real_inode = real.inode()?;
+    let (mode, rdev, nlink) = (real_inode.mode(), real_inode.rdev(), real_inode.nlink());
+    let flags = real_inode.flags();
+    inode.copy_attr()?;
+    if inode.data().upper().is_some() {
+        read_upper_attributes(&inode)?;
+    }
+    let is_dir = mode.is_dir();
+    inode.set_ino(ino);
+    inode.set_nlink(if is_dir { 1 } else { nlink });
+    inode.set_flags(flags, InodeFlags::ATTRIBUTES);
+    if inode.data().upper().is_some() {
+        protattr::load(&inode)?;
+    }
+    inode.set_flags(InodeFlags::NOCMTIME, InodeFlags::NOCMTIME);
+    inode.no_acl_cache();
+    let class = inode_lock_class(depth as c_int, is_dir);
+    let class_name = if is_dir { c"overlay_dir" } else { c"overlay_inode" };
+    inode.set_lock_class(class, class_name);
+    set_operations(&mut inode, mode, rdev)?;
+    Ok(inode.publish())
+}
+
+/// What a directory of upper says of itself.
+fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
+    let Some(path) = inode.upper_path()? else {
+        return Ok(());
+    };
+    if path.dentry.is_dir() {
+        let mut value = [0; 2];
+        match xattr::get_own(path, Attribute::Impure, &mut value) {
+            Ok(Some(value)) if is_impure(value) => inode.data().set_impure(),
+            Err(err) if err != ERANGE => return Err(err),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The number of what stands for these objects.
+fn number(sb: &Super, upper: Option<&ARef<Dentry>>, lower: &[LayerPath]) -> Result<u64> {
+    if let Some(first) = lower.first() {
+        let origin = first.dentry.inode().ok_or(ENOENT)?;
+        // A link of a file with several was copied: the copy is an object of its own.
+        let broken_link = upper.is_some() && !origin.mode().is_dir() && origin.nlink() > 1;
+        if !broken_link {
+            return sb.identity.map(sb.layers.fsid(first.layer)?, origin.ino());
+        }
+    }
+    let upper = upper.ok_or(EIO)?.inode().ok_or(ENOENT)?;
+    sb.identity.map(Fsid::UPPER, upper.ino())
+}
+
+/// Whether lower layers have something under a name of `dir`.
+pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
+    let layers = &dir.super_data().layers;
+    for lower in dir.data().lower() {
+        match layers.path(lower)?.lookup_positive(name) {
+            Ok(dentry) => return Ok(!dentry_is_whiteout(&dentry)),
+            Err(err) if err == ENOENT || err == ENAMETOOLONG => {}
+            // Something is there; it just cannot be reached.
+            Err(_) => return Ok(true),
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Setting a mount up.
+
+use crate::{
+    identity::{fsid_of, Fsid, Identity},
+    layers::{LayerIndex, LayerPath, LayerStack, Lower, SharedWhiteout, Upper},
+    lookup,
+    params::Context,
+    super_block::{Super, MAGIC},
+    workdir,
+    xattr, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    static_lock_class,
+    sync::{aref::ARef, SetOnce}, //
+};
+use vfs::{
+    context::FsContext,
+    cred::{with_creds, with_real_creds, NewCred},
+    dentry::Dentry,
+    inode::{Cached, InodeFlags, InodeOf, NewInode},
+    mount::{MountFlags, Path, PathRef, PrivateMount},
+    mutex::Mutex,
+    super_block::{NewSuperBlock, StatFs, SuperBlockOf}, //
+};
+
+/// See `FileSystem::fill_super`.
+pub(crate) fn fill_super(
+    context: &mut Context,
+    fc: &FsContext,
+    sb: &mut NewSuperBlock<Overlay>,
+) -> Result {
+    context.verify(fc)?;
+    if !fc.in_current_user_ns() {
+        return Err(fc.invalid(fmt!("the mount belongs to another user namespace")));
+    }
+    check_overlaps(context, fc)?;
+    let mut cred = NewCred::prepare()?;
+    cred.drop_sys_resource();
+    let cred = cred.freeze();
+    with_creds(&cred.clone(), |_| fill_super_as_mounter(context, fc, sb, cred))
+}
+
+fn fill_super_as_mounter(
+    context: &mut Context,
+    fc: &FsContext,
+    sb: &mut NewSuperBlock<Overlay>,
+    cred: ARef<kernel::cred::Credential>,
+) -> Result {
+    let paths = || {
+        let upper = context.upper.as_ref().map(|upper| &upper.path);
+        Iterator::chain(context.lower.iter(), upper)
+    };
+    let mut name_len = 0;
+    let mut depth = 0u32;
+    for path in paths() {
+        name_len = name_len.max(StatFs::name_len_of(path.borrow())?);
+        depth = depth.max(path.mount().super_block().stack_depth());
+    }
+    sb.set_stack_depth(depth.saturating_add(1)).map_err(|err| {
+        fc.error(err, fmt!("too many filesystems are stacked upon each other"))
+    })?;
+
+    let upper = match (&context.upper, &context.work) {
+        (Some(upper), Some(work)) => Some(open_upper(fc, upper, work)?),
+        _ => None,
+    };
+
+    let mut known = KVec::new();
+    if let Some(upper) = &upper {
+        fsid_of(&mut known, upper.mount.super_block())?;
+    }
+    let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
+    for path in &context.lower {
+        lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
+        let fsid = fsid_of(&mut known, path.mount().super_block())?;
+        lower.push(Lower { fsid }, GFP_KERNEL)?;
+    }
+    let readonly = upper.is_none();
+    if let Some(upper) = &upper {
+        sb.set_time_granularity(upper.mount.super_block().time_granularity());
+        if upper.mount.super_block().has_nosec() {
+            sb.set_nosec();
+        }
+    }
+
+    let data = KBox::new(
+        Super {
+            cred,
+            layers: LayerStack { upper, lower, lower_mounts },
+            identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
+            name_len,
+            lowerdir: context.lowerdir.take().ok_or(EINVAL)?,
+            traps: SetOnce::new(),
+        },
+        GFP_KERNEL,
+    )?;
+
+    sb.set_magic(MAGIC);
+    sb.allow_large_files();
+    sb.set_dentry_operations();
+    sb.set_xattr_handlers(xattr::HANDLERS);
+    sb.set_posix_acl();
+    sb.set_stacked();
+    if readonly {
+        sb.set_readonly();
+    }
+
+    let this = sb.set_data(data);
+    set_traps(this, fc)?;
+    let root = make_root(this)?;
+    let root = sb.set_root(root)?;
+    set_root_revalidation(root);
+    Ok(())
+}
+
+/// A private clone of the mount that a lower layer is on: nothing is written to
+/// it, not even times.
+fn clone_lower(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
+    if let Some(inode) = path.dentry().inode() {
+        if !inode.try_mark_in_use() {
+            fc.warn(fmt!(
+                "lowerdir is in use as upperdir or workdir of another mount, accessing files from \
+                 both mounts will result in undefined behavior"
+            ));
+        } else {
+            inode.clear_in_use();
+        }
+    }
+    let mut mount = clone(fc, path)?;
+    mount.update_flags(MountFlags::READONLY.and(MountFlags::NOATIME), MountFlags::NONE);
+    Ok(mount)
+}
+
+fn clone(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
+    // Cloning needs the capability of whoever calls, which the mounter's credentials lack that
+    // were made for the layers.
+    with_real_creds(|| PrivateMount::clone_from(path))
+        .map_err(|err| fc.error(err, fmt!("cannot clone the mount of a layer")))
+}
+
+fn open_upper(
+    fc: &FsContext,
+    upper: &crate::params::NamedPath,
+    work: &crate::params::NamedPath,
+) -> Result<Pin<KBox<Upper>>> {
+    if !core::ptr::eq(upper.path.mount(), work.path.mount()) {
+        return Err(fc.invalid(fmt!("workdir and upperdir must reside under the same mount")));
+    }
+    let (upper_dir, work_dir) = (upper.path.dentry(), work.path.dentry());
+    if upper_dir.is_subdir_of(work_dir) || work_dir.is_subdir_of(upper_dir) {
+        return Err(fc.invalid(fmt!("workdir and upperdir must be separate subtrees")));
+    }
+    if upper.path.mount().is_readonly() {
+        return Err(fc.invalid(fmt!("upperdir: filesystem is read-only")));
+    }
+    let mut mount = clone(fc, &upper.path)?;
+    // Access times are those of the overlay's own mount.
+    mount.update_flags(MountFlags::NONE, MountFlags::ATIME_POLICY);
+
+    let marks = Marks {
+        upper: Mark::take(fc, "upperdir", upper_dir),
+        work: Mark::take(fc, "workdir", work_dir),
+    };
+    let (upper_marked, work_marked) = (marks.upper.is_marked(), marks.work.is_marked());
+    let made = workdir::make(fc, PathRef::new(&mount, work_dir))?;
+    let upper = KBox::pin_init(
+        try_pin_init!(Upper {
+            mount,
+            workdir: made.workdir,
+            workbase: work_dir.clone(),
+            upper_marked,
+            work_marked,
+            features: made.features,
+            whiteout <- Mutex::new(SharedWhiteout::None, c"overlay_whiteout", static_lock_class!()),
+            upperdir: (&*upper.name).try_into()?,
+            workdir_option: (&*work.name).try_into()?,
+        }? Error),
+        GFP_KERNEL,
+    )?;
+    marks.keep();
+    Ok(upper)
+}
+
+/// Marks on upper and work directory, taken back if the mount fails.
+struct Marks {
+    upper: Mark,
+    work: Mark,
+}
+
+impl Marks {
+    /// The marks belong to the mount now.
+    fn keep(self) {
+        self.upper.keep();
+        self.work.keep();
+    }
+}
+
+struct Mark(Option<ARef<Dentry>>);
+
+impl Mark {
+    fn take(fc: &FsContext, what: &str, dentry: &ARef<Dentry>) -> Self {
+        if dentry.inode().is_some_and(|inode| inode.try_mark_in_use()) {
+            return Self(Some(dentry.clone()));
+        }
+        fc.warn(fmt!(
+            "{what} is in use as upperdir or workdir of another mount, accessing files from both \
+             mounts will result in undefined behavior"
+        ));
+        Self(None)
+    }
+
+    fn is_marked(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if let Some(inode) = self.0.as_ref().and_then(|dentry| dentry.inode()) {
+            inode.clear_in_use();
+        }
+    }
+}
+
+/// Refuses a lower layer that is another layer, or lies within one: a change of
+/// the one would change the other.
+fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
+    let address = |dentry: &Dentry| core::ptr::from_ref(dentry) as usize;
+    let mut roots = KVec::new();
+    let named = [&context.upper, &context.work];
+    for path in named.into_iter().flatten() {
+        roots.push(address(path.path.dentry()), GFP_KERNEL)?;
+    }
+    for path in &context.lower {
+        let root = address(path.dentry());
+        if roots.contains(&root) {
+            return Err(fc.error(ELOOP, fmt!("conflicting lowerdir path: it is a layer already")));
+        }
+        roots.push(root, GFP_KERNEL)?;
+    }
+    roots.sort_unstable();
+    for path in &context.lower {
+        let mut dentry = path.dentry().clone();
+        loop {
+            let parent = dentry.parent();
+            if *parent == *dentry {
+                break;
+            }
+            if roots.binary_search(&address(&parent)).is_ok() {
+                return Err(fc.error(
+                    ELOOP,
+                    fmt!("overlapping lowerdir path: it is within another layer"),
+                ));
+            }
+            dentry = parent;
+        }
+    }
+    Ok(())
+}
+
+/// Puts an inode into the inode cache for the root of each layer, so that a
+/// lookup that finds it there, since somebody moved it, fails.
+fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
+    let data = sb.data();
+    let mut traps = KVec::new();
+    let mut trap = |dentry: &Dentry| -> Result {
+        match NewInode::get(sb, dentry.inode().ok_or(ENOENT)?)? {
+            Cached::Existing(_) => Err(fc.error(ELOOP, fmt!("a directory is given for two layers"))),
+            Cached::New(mut inode) => {
+                inode.set_mode(vfs::attr::FileType::Directory.mode(0));
+                inode.set_flags(InodeFlags::DEAD, InodeFlags::DEAD);
+                traps.push(inode.publish(), GFP_KERNEL)?;
+                Ok(())
+            }
+        }
+    };
+    if let Ok(upper) = data.layers.upper() {
+        trap(upper.mount.root())?;
+        trap(&upper.workbase)?;
+        trap(&upper.workdir)?;
+    }
+    for mount in &data.layers.lower_mounts {
+        trap(mount.root())?;
+    }
+    data.traps.populate(traps);
+    Ok(())
+}
+
+/// The root merges the roots of all layers. It is not in the inode cache, where
+/// the traps are.
+fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
+    let layers = &sb.data().layers;
+    let mut lower = KVec::with_capacity(layers.lower_mounts.len(), GFP_KERNEL)?;
+    for (index, mount) in layers.lower_mounts.iter().enumerate() {
+        let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
+        lower.push(LayerPath { layer, dentry: mount.root().into() }, GFP_KERNEL)?;
+    }
+    let upper = layers.upper().ok().map(|upper| ARef::from(upper.mount.root()));
+    let ino = match &upper {
+        Some(upper) => sb.data().identity.map(Fsid::UPPER, upper.inode().ok_or(ENOENT)?.ino())?,
+        None => {
+            let first = lower.first().ok_or(EINVAL)?;
+            let ino = first.dentry.inode().ok_or(ENOENT)?.ino();
+            sb.data().identity.map(layers.fsid(first.layer)?, ino)?
+        }
+    };
+    let inode = NewInode::unhashed(sb)?;
+    lookup::fill_inode(inode, upper, lower, Some(ino))
+}
+
+fn set_root_revalidation(root: &vfs::dentry::DentryOf<Overlay>) {
+    if let Some(inode) = root.inode_of() {
+        root.set_revalidation(inode.data().objects());
+    }
+}

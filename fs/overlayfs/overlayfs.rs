@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The overlay filesystem.
+//!
+//! It shows a stack of directories, the *layers*, as one: what is in a higher
+//! layer hides what has the same name in lower ones, and directories are merged.
+//! Changes go to the topmost layer, *upper*, where an object of a lower layer is
+//! copied first (*copy-up*). The layers' format is that of C overlayfs.
+//!
+//! # Locks
+//!
+//! In the order in which they are taken; `n` is the height of the overlay in a
+//! stack of filesystems, 0 a plain one.
+//!
+//! 1. `s_vfs_rename_mutex` and `i_rwsem` of overlay directories [n]
+//! 2. `i_rwsem` of other overlay inodes [n]
+//! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up
+//! 4. [`entry::Entry`]'s `listing` [n]: the cached listing of a directory
+//! 5. `s_writers` of upper's super block, by `mnt_want_write` [n - 1]
+//! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes [n - 1]
+//! 7. spinlocks: `i_lock`, `d_lock`; the map of inode numbers is a mutex that is
+//!    taken last, with nothing under it
+//!
+//! The data of a file is copied without 5, so that a frozen upper does not stop
+//! readers of a nested overlay. Nothing of a lower layer is locked but by the
+//! operations of its own filesystem.
+
+#![forbid(unsafe_code)]
+
+pub mod format;
+
+mod acl;
+mod copy_up;
+mod data;
+mod dir;
+mod dir_file;
+mod entry;
+mod file;
+mod identity;
+mod inode;
+mod layers;
+mod listing;
+mod lookup;
+mod mount;
+mod origin;
+mod params;
+mod protattr;
+mod remove;
+mod rename;
+mod super_block;
+mod symlink;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+mod workdir;
+mod xattr;
+
+use vfs::{
+    fs::Registration,
+    LibraryModule as LocalModule, //
+};
+
+/// The filesystem, as crate `vfs` knows it.
+pub struct Overlay;
+
+/// A registered overlay filesystem; dropping it unregisters it.
+pub type OverlayRegistration = Registration<Overlay>;
+
+/// Prefix of kernel messages.
+const __LOG_PREFIX: &[u8] = b"overlayfs\0";

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mount options.
+
+use crate::{
+    format::{
+        lowerdir::{Lowerdir, LowerdirError, LAYERS_MAX},
+        mount_option, //
+    },
+    Overlay, //
+};
+use kernel::{
+    prelude::*,
+    str::{BStr, CString}, //
+};
+use vfs::{
+    context::{FsContext, ParamValue},
+    mount::Path, //
+};
+
+/// A directory that an option names.
+pub(crate) struct NamedPath {
+    /// As the option has it, to show it.
+    pub(crate) name: CString,
+    /// What it is.
+    pub(crate) path: Path,
+}
+
+/// The options of a mount that is being set up.
+#[derive(Default)]
+pub struct Context {
+    /// `lowerdir` as it was given.
+    pub(crate) lowerdir: Option<CString>,
+    /// Its directories, the highest layer first.
+    pub(crate) lower: KVec<Path>,
+    /// `upperdir`.
+    pub(crate) upper: Option<NamedPath>,
+    /// `workdir`.
+    pub(crate) work: Option<NamedPath>,
+}
+
+/// An option that only says that a feature is off, which it always is.
+struct Fixed {
+    key: &'static [u8],
+    accepted: &'static [&'static [u8]],
+}
+
+/// Options of overlayfs for features that are not there yet: container engines
+/// pass them to turn the features off.
+const FIXED: &[Fixed] = &[
+    Fixed { key: b"index", accepted: &[b"off"] },
+    Fixed { key: b"metacopy", accepted: &[b"off"] },
+    Fixed { key: b"nfs_export", accepted: &[b"off"] },
+    Fixed { key: b"redirect_dir", accepted: &[b"off", b"nofollow"] },
+    Fixed { key: b"verity", accepted: &[b"off"] },
+];
+
+impl kernel::fmt::Display for LowerdirError {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+fn show(text: &CStr) -> &BStr {
+    BStr::from_bytes(text.to_bytes())
+}
+
+impl Context {
+    /// Takes the option `key`; see `FileSystem::parse_param`.
+    pub(crate) fn parse(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
+        match key.to_bytes() {
+            b"lowerdir" => self.parse_lowerdir(fc, text(fc, key, &value)?),
+            b"upperdir" => {
+                self.upper = Some(named_path(fc, key, value)?);
+                Ok(())
+            }
+            b"workdir" => {
+                self.work = Some(named_path(fc, key, value)?);
+                Ok(())
+            }
+            // Permissions are always checked by the overlay itself.
+            b"default_permissions" => Ok(()),
+            other => {
+                let fixed = FIXED.iter().find(|fixed| fixed.key == other).ok_or(ENOPARAM)?;
+                let value = text(fc, key, &value)?;
+                if fixed.accepted.contains(&value.to_bytes()) {
+                    return Ok(());
+                }
+                Err(fc.invalid(fmt!("{}={} is not supported", show(key), show(value))))
+            }
+        }
+    }
+
+    fn parse_lowerdir(&mut self, fc: &FsContext, value: &CStr) -> Result {
+        self.lower.clear();
+        self.lowerdir = None;
+        let layers =
+            Lowerdir::parse(value.to_bytes()).map_err(|err| fc.invalid(fmt!("{err}")))?;
+        for layer in layers {
+            if layer.data_only {
+                return Err(fc.invalid(fmt!("lowerdir: data-only layers are not supported")));
+            }
+            let path = lookup(fc, c"lowerdir", layer.escaped)?;
+            self.lower.push(path, GFP_KERNEL)?;
+        }
+        self.lowerdir = Some(value.try_into()?);
+        Ok(())
+    }
+
+    /// Checks what can be checked of all options together.
+    pub(crate) fn verify(&self, fc: &FsContext) -> Result {
+        if self.lower.is_empty() {
+            return Err(fc.invalid(fmt!("missing 'lowerdir'")));
+        }
+        if self.lower.len() > LAYERS_MAX {
+            return Err(fc.invalid(fmt!("too many lower layers, the limit is {LAYERS_MAX}")));
+        }
+        match (&self.upper, &self.work) {
+            (Some(_), None) => Err(fc.invalid(fmt!("upperdir needs 'workdir'"))),
+            (None, _) if self.lower.len() == 1 => Err(fc.invalid(fmt!(
+                "at least 2 lowerdir are needed while upperdir nonexistent"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The text of a value that has to be one.
+fn text<'a>(fc: &FsContext, key: &CStr, value: &ParamValue<'a>) -> Result<&'a CStr> {
+    match value {
+        ParamValue::String(text) => Ok(text),
+        _ => Err(fc.invalid(fmt!("{}: a text is needed", show(key)))),
+    }
+}
+
+/// A directory, by text or by descriptor.
+fn named_path(fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result<NamedPath> {
+    match value {
+        ParamValue::File(file) => {
+            let path = Path::of_file(file);
+            check(fc, key, &path)?;
+            Ok(NamedPath { name: path.to_text()?, path })
+        }
+        value => {
+            let text = text(fc, key, &value)?;
+            Ok(NamedPath { path: lookup(fc, key, text.to_bytes())?, name: text.try_into()? })
+        }
+    }
+}
+
+/// Resolves `escaped`, in which a backslash keeps the following character.
+fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path> {
+    let mut buffer = KVec::new();
+    // One byte is for the NUL.
+    buffer.resize(escaped.len() + 1, 0, GFP_KERNEL)?;
+    let text = escaped.len();
+    let name_len = {
+        let room = buffer.get_mut(..text).ok_or(EINVAL)?;
+        mount_option::unescape(escaped, room).map_err(|_| EINVAL)?.len()
+    };
+    let name = buffer.get(..=name_len).ok_or(EINVAL)?;
+    let name = CStr::from_bytes_until_nul(name).map_err(|_| EINVAL)?;
+    if name.is_empty() {
+        return Err(fc.invalid(fmt!("{}: empty path", show(key))));
+    }
+    let path = Path::lookup(name).map_err(|err| {
+        let err_no = err.to_errno();
+        fc.error(err, fmt!("{}: cannot resolve '{}': error {}", show(key), show(name), err_no))
+    })?;
+    check(fc, key, &path)?;
+    Ok(path)
+}
+
+/// Checks that a directory can be a layer.
+fn check(fc: &FsContext, key: &CStr, path: &Path) -> Result {
+    let dentry = path.dentry();
+    if !dentry.is_dir() {
+        return Err(fc.invalid(fmt!("{}: not a directory", show(key))));
+    }
+    if dentry.is_weird() || dentry.super_block().has_encoding() && dentry.is_casefolded() {
+        return Err(fc.invalid(fmt!("{}: filesystem not supported", show(key))));
+    }
+    if key != c"lowerdir" {
+        if dentry.is_stacked() {
+            return Err(fc.invalid(fmt!("{}: cannot be on an overlay", show(key))));
+        }
+        if path.mount().is_readonly() {
+            return Err(fc.invalid(fmt!("{}: filesystem is read-only", show(key))));
+        }
+    }
+    Ok(())
+}
+
+/// Shows the options of a mounted overlay.
+pub(crate) fn show_options(
+    sb: &vfs::super_block::SuperBlockOf<Overlay>,
+    options: &vfs::super_block::Options<'_>,
+) {
+    let data = sb.data();
+    options.value(c"lowerdir", &data.lowerdir);
+    if let Ok(upper) = data.layers.upper() {
+        options.value(c"upperdir", &upper.upperdir);
+        options.value(c"workdir", &upper.workdir_option);
+    }
+}

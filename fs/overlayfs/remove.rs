@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Removing objects, and whiteouts: what hides an object of a lower layer.
+
+use crate::{
+    copy_up,
+    entry::OverlayInode,
+    format::whiteout,
+    layers::{SharedWhiteout, Upper},
+    listing::Listing,
+    lookup::exists_in_lower,
+    workdir, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    attr::{Device, Mode},
+    cred::with_creds,
+    dentry::{Child, Dentry},
+    inode::InodeOf,
+    inode_ops::RenameFlags,
+    mount::PathRef,
+    namei::{Removing, Renaming}, //
+};
+
+/// Removes `child`, a directory or anything else.
+pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
+    let inode = child.dentry().inode_of().ok_or(ENOENT)?;
+    let is_dir = inode.mode().is_dir();
+    let sb = dir.super_data();
+    if is_dir {
+        check_empty(inode)?;
+    }
+    copy_up::copy_up(child.parent())?;
+    let upper = sb.layers.upper()?;
+    let write = upper.mount.want_write()?;
+    with_creds(&sb.cred, |_| {
+        let in_lower = inode.data().upper().is_none() || exists_in_lower(dir, child.name())?;
+        if in_lower {
+            hide(upper, dir, child, inode)
+        } else {
+            remove_from_upper(upper, dir, child, inode)
+        }
+    })?;
+    drop(write);
+    dir.dir_changed();
+    if is_dir {
+        inode.clear_nlink();
+    } else {
+        drop_link(child.dentry(), inode);
+    }
+    // Its objects in layers are known to the inode, which may be in use: the name is looked up
+    // anew.
+    child.unhash();
+    if inode.data().upper().is_some() {
+        inode.copy_attr()?;
+    }
+    Ok(())
+}
+
+/// Takes a link from the count, which must not reach zero while there is another
+/// name: layers that change underneath may make it wrong.
+pub(crate) fn drop_link(dentry: &Dentry, inode: &InodeOf<Overlay>) {
+    if inode.nlink() > u32::from(dentry.has_other_alias()) {
+        inode.drop_nlink();
+    }
+}
+
+/// Checks that a directory shows nothing: `ENOTEMPTY`.
+pub(crate) fn check_empty(dir: &InodeOf<Overlay>) -> Result {
+    let listing = with_creds(&dir.super_data().cred, |_| Listing::read(dir))?;
+    if listing.is_empty() { Ok(()) } else { Err(ENOTEMPTY) }
+}
+
+/// Looks the object in upper up, and checks that it is the one that the inode
+/// stands for: `ESTALE` if upper was changed underneath.
+fn current(
+    dir: PathRef<'_>,
+    child: Child<'_, Overlay>,
+    inode: &InodeOf<Overlay>,
+) -> Result<ARef<Dentry>> {
+    let found = dir.lookup(child.name())?;
+    match inode.data().upper() {
+        Some(upper) if !same_object(upper, &found) => Err(ESTALE),
+        _ => Ok(found),
+    }
+}
+
+/// Whether two dentries of a layer are of one inode.
+pub(crate) fn same_object(a: &Dentry, b: &Dentry) -> bool {
+    match (a.inode(), b.inode()) {
+        (Some(a), Some(b)) => core::ptr::eq(a, b),
+        _ => false,
+    }
+}
+
+/// Removes what is in upper only.
+fn remove_from_upper(
+    upper: &Upper,
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+    inode: &InodeOf<Overlay>,
+) -> Result {
+    let dir = dir.upper_path()?.ok_or(EIO)?;
+    let removed = {
+        let removing = Removing::start(dir, child.name())?;
+        match inode.data().upper() {
+            Some(upper) if same_object(upper, removing.dentry()) => removing.remove(),
+            _ => Err(ESTALE),
+        }
+    };
+    match removed {
+        // What it shows is nothing, so what it has is whiteouts.
+        Err(err) if err == ENOTEMPTY => {
+            let target = current(dir, child, inode)?;
+            let temp = workdir::start_temp(upper)?.keep();
+            Renaming::start_dentries(dir, &target, &upper.workdir, &temp, RenameFlags::NONE)?
+                .rename(RenameFlags::NONE)?;
+            workdir::discard_tree(upper, &target);
+            Ok(())
+        }
+        removed => removed,
+    }
+}
+
+/// Puts a whiteout in place of the object: one step, in which what was in upper
+/// goes to the work directory.
+fn hide(
+    upper: &Upper,
+    dir: &InodeOf<Overlay>,
+    child: Child<'_, Overlay>,
+    inode: &InodeOf<Overlay>,
+) -> Result {
+    let dir = dir.upper_path()?.ok_or(EIO)?;
+    let target = current(dir, child, inode)?;
+    let whiteout = make_whiteout(upper)?;
+    // A directory is not replaced by a rename, but exchanged.
+    let flags = if target.is_dir() { RenameFlags::EXCHANGE } else { RenameFlags::NONE };
+    let renamed = Renaming::start_dentries(upper.work(), &whiteout, dir.dentry, &target, flags)
+        .and_then(|renaming| renaming.rename(flags));
+    if let Err(err) = renamed {
+        workdir::discard(upper, &whiteout);
+        return Err(err);
+    }
+    if flags == RenameFlags::EXCHANGE {
+        workdir::discard_tree(upper, &target);
+    }
+    Ok(())
+}
+
+/// Makes a whiteout in the work directory: a link to one that is kept there,
+/// where the filesystem can, since whiteouts are all alike.
+fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
+    let mut shared = upper.whiteout.lock();
+    if let SharedWhiteout::None = *shared {
+        *shared = SharedWhiteout::Some(new_whiteout(upper)?);
+    }
+    let SharedWhiteout::Some(kept) = &*shared else {
+        return new_whiteout(upper);
+    };
+    match workdir::start_temp(upper)?.link(kept) {
+        // It has all the links that it can have: the last use of it is itself.
+        Err(err) if err == EMLINK => {
+            let kept = kept.clone();
+            *shared = SharedWhiteout::None;
+            Ok(kept)
+        }
+        Err(err) if err == EPERM || err == EOPNOTSUPP => {
+            let kept = kept.clone();
+            *shared = SharedWhiteout::Unsupported;
+            Ok(kept)
+        }
+        linked => linked,
+    }
+}
+
+fn new_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
+    let mode = u16::try_from(whiteout::MODE).map_err(|_| EINVAL)?;
+    workdir::start_temp(upper)?.mknod(Mode::from_bits(mode), Device::WHITEOUT)
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Renaming.
+
+use crate::{
+    copy_up,
+    entry::OverlayInode,
+    layers::Upper,
+    lookup::{dentry_is_whiteout, exists_in_lower},
+    remove::{check_empty, drop_link, same_object},
+    workdir, Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    attr::{Stat, StatFlags, StatMask},
+    cred::with_creds,
+    dentry::{Child, Dentry},
+    inode::InodeOf,
+    inode_ops::RenameFlags,
+    namei::Renaming, //
+};
+
+/// Whether an object can be moved as a whole. A directory of a lower layer, or
+/// one that is merged, would have to be copied with all that is in it: the
+/// caller is told to do so.
+fn can_move(inode: &InodeOf<Overlay>) -> bool {
+    !inode.mode().is_dir() || inode.data().upper().is_some() && inode.data().lower().is_empty()
+}
+
+/// See `InodeOperations::rename`.
+pub(crate) fn rename(
+    old: Child<'_, Overlay>,
+    new: Child<'_, Overlay>,
+    flags: RenameFlags,
+) -> Result {
+    let known = RenameFlags::EXCHANGE.union(RenameFlags::NOREPLACE);
+    if flags.without(known) != RenameFlags::NONE {
+        return Err(EINVAL);
+    }
+    let exchange = flags.contains(RenameFlags::EXCHANGE);
+    let old_inode = old.dentry().inode_of().ok_or(ENOENT)?;
+    let new_inode = new.dentry().inode_of();
+    if !can_move(old_inode) || exchange && !new_inode.is_some_and(can_move) {
+        return Err(EXDEV);
+    }
+    if let Some(new_inode) = new_inode.filter(|inode| !exchange && inode.mode().is_dir()) {
+        check_empty(new_inode)?;
+    }
+    copy_up::copy_up(old.dentry())?;
+    copy_up::copy_up(new.parent())?;
+    if exchange {
+        copy_up::copy_up(new.dentry())?;
+    }
+    let sb = old_inode.super_data();
+    let upper = sb.layers.upper()?;
+    with_creds(&sb.cred, |_| {
+        let move_up = Move { upper, old, new, old_inode, new_inode, exchange };
+        move_up.mark_parents()?;
+        let _write = upper.mount.want_write()?;
+        move_up.run()
+    })?;
+
+    if let Some(new_inode) = new_inode.filter(|_| !exchange) {
+        if new_inode.mode().is_dir() {
+            new_inode.clear_nlink();
+        } else {
+            drop_link(new.dentry(), new_inode);
+        }
+    }
+    for parent in [old.parent(), new.parent()] {
+        parent.inode_of().ok_or(ENOENT)?.dir_changed();
+    }
+    old_inode.copy_attr()?;
+    if let Some(new_inode) = new_inode.filter(|inode| inode.data().upper().is_some()) {
+        new_inode.copy_attr()?;
+    }
+    Ok(())
+}
+
+/// A rename within upper.
+struct Move<'a> {
+    upper: &'a Upper,
+    old: Child<'a, Overlay>,
+    new: Child<'a, Overlay>,
+    old_inode: &'a InodeOf<Overlay>,
+    new_inode: Option<&'a InodeOf<Overlay>>,
+    exchange: bool,
+}
+
+impl<'a> Move<'a> {
+    fn old_dir(&self) -> Result<&'a InodeOf<Overlay>> {
+        self.old.parent().inode_of().ok_or(ENOENT)
+    }
+
+    fn new_dir(&self) -> Result<&'a InodeOf<Overlay>> {
+        self.new.parent().inode_of().ok_or(ENOENT)
+    }
+
+    /// Notes in a directory that gets an object with an origin that it has one.
+    fn mark_parents(&self) -> Result {
+        let (old_dir, new_dir) = (self.old_dir()?, self.new_dir()?);
+        if core::ptr::eq(old_dir, new_dir) {
+            return Ok(());
+        }
+        if !self.old_inode.data().lower().is_empty() {
+            copy_up::set_impure(new_dir)?;
+        }
+        match self.new_inode {
+            Some(new_inode) if self.exchange && !new_inode.data().lower().is_empty() => {
+                copy_up::set_impure(old_dir)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn run(&self) -> Result {
+        let (old_dir, new_dir) = (self.old_dir()?, self.new_dir()?);
+        let old_path = old_dir.upper_path()?.ok_or(EIO)?;
+        let new_path = new_dir.upper_path()?.ok_or(EIO)?;
+        let is_dir = self.old_inode.mode().is_dir();
+        let over_whiteout = self.new_inode.is_none()
+            && dentry_is_whiteout(&*new_path.lookup(self.new.name())?);
+
+        // What the old name leaves behind: a whiteout if a lower layer has something there. If
+        // there is one at the new name the two are exchanged, also to replace it by a directory.
+        let hides_lower = !self.exchange && exists_in_lower(old_dir, self.old.name())?;
+        let exchanges = self.exchange || over_whiteout && (hides_lower || is_dir);
+        let flags = if exchanges {
+            RenameFlags::EXCHANGE
+        } else if hides_lower {
+            RenameFlags::WHITEOUT
+        } else {
+            RenameFlags::NONE
+        };
+
+        let replaced = match self.new_inode {
+            Some(inode) if !self.exchange && inode.mode().is_dir() => self.emptied(inode)?,
+            _ => None,
+        };
+
+        let renaming =
+            Renaming::start(old_path, self.old.name(), new_path.dentry, self.new.name(), flags)?;
+        self.check_current(&renaming, replaced.as_deref(), exchanges)?;
+        self.set_opaque(self.old_inode, new_dir)?;
+        if let Some(new_inode) = self.new_inode.filter(|_| self.exchange) {
+            self.set_opaque(new_inode, old_dir)?;
+        }
+        let whiteout = ARef::<Dentry>::from(renaming.new_dentry());
+        renaming.rename(flags)?;
+        if exchanges && !self.exchange && !hides_lower {
+            // Nothing needs hiding at the old name.
+            if let Err(err) = workdir::remove(old_path, &whiteout) {
+                pr_err!("cannot remove a whiteout: error {}\n", err.to_errno());
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that upper has under both names what the inodes stand for:
+    /// `ESTALE` if it was changed underneath.
+    fn check_current(
+        &self,
+        renaming: &Renaming<'_>,
+        replaced: Option<&Dentry>,
+        exchanges: bool,
+    ) -> Result {
+        let old_upper = self.old_inode.data().upper().ok_or(EIO)?;
+        if !same_object(old_upper, renaming.old()) {
+            return Err(ESTALE);
+        }
+        let found = renaming.new_dentry();
+        let expected = replaced
+            .or_else(|| self.new_inode.and_then(|inode| inode.data().upper()).map(|upper| &**upper));
+        let good = match expected {
+            Some(expected) => same_object(expected, found),
+            None if found.is_negative() => !exchanges,
+            None => dentry_is_whiteout(found),
+        };
+        if !good || same_object(renaming.old(), found) {
+            return Err(ESTALE);
+        }
+        Ok(())
+    }
+
+    /// A directory that moves to where lower layers have one of its new name
+    /// must not be merged with it.
+    fn set_opaque(&self, inode: &InodeOf<Overlay>, to: &InodeOf<Overlay>) -> Result {
+        let entry = inode.data();
+        if !inode.mode().is_dir() || entry.is_opaque() || !to.data().is_merged() {
+            return Ok(());
+        }
+        workdir::set_opaque(self.upper, entry.upper().ok_or(EIO)?, EXDEV)?;
+        entry.set_opaque();
+        Ok(())
+    }
+
+    /// A directory that shows nothing but is in upper, with whiteouts in it,
+    /// cannot be replaced by a rename: exchanges it for one that is empty.
+    fn emptied(&self, inode: &InodeOf<Overlay>) -> Result<Option<ARef<Dentry>>> {
+        let Some(path) = inode.upper_path()? else {
+            return Ok(None);
+        };
+        if workdir::is_empty(path)? {
+            return Ok(None);
+        }
+        let stat = Stat::get(path, StatMask::BASIC, StatFlags::AS_STAT)?;
+        let empty = workdir::start_temp(self.upper)?.mkdir(stat.mode())?;
+        let to = self.upper.path(&empty);
+        let place = || -> Result {
+            copy_up::copy_xattrs(path, to)?;
+            workdir::set_opaque(self.upper, &empty, EIO)?;
+            copy_up::set_attributes(to, &stat)?;
+            let dir = self.new_dir()?.upper_path()?.ok_or(EIO)?;
+            let flags = RenameFlags::EXCHANGE;
+            Renaming::start_dentries(self.upper.work(), &empty, dir.dentry, path.dentry, flags)?
+                .rename(flags)
+        };
+        if let Err(err) = place() {
+            workdir::discard(self.upper, &empty);
+            return Err(err);
+        }
+        workdir::discard_tree(self.upper, path.dentry);
+        // The inode stands for a directory that is gone.
+        self.new.unhash();
+        Ok(Some(empty))
+    }
+}
