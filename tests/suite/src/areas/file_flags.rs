@@ -2,6 +2,8 @@
 
 //! File flags (`FS_IOC_GETFLAGS`, `FS_IOC_SETFLAGS`).
 
+use std::os::fd::AsRawFd;
+
 use rustix::fs::{ioctl_getflags, ioctl_setflags, unlink, IFlags, OFlags};
 use rustix::io::Errno;
 
@@ -11,7 +13,7 @@ use crate::support::must::{must, refused};
 use crate::support::process::{as_user, USER};
 
 tests! {
-    EVERYWHERE: are_shown, survive_copy_up;
+    EVERYWHERE: are_shown, survive_copy_up, extended_flags_are_shown, unknown_ioctls_are_refused;
     // Flags that tell how a filesystem stores a file, and that cannot be
     // changed, are in the way between filesystems of different types.
     ONE_FILESYSTEM:
@@ -62,6 +64,60 @@ fn are_shown(bed: &Bed) {
         assert!(flags(&m, name).contains(STORED), "{name}");
     }
     assert!(!bed.upper.exists("low"));
+}
+
+/// `struct fsxattr`.
+#[repr(C)]
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Extended {
+    flags: u32,
+    extent_size: u32,
+    extents: u32,
+    project: u32,
+    cow_extent_size: u32,
+    padding: [u8; 8],
+}
+
+const FS_IOC_FSGETXATTR: libc::Ioctl = 0x801c_581f;
+const FS_XFLAG_NOATIME: u32 = 0x40;
+
+#[track_caller]
+fn extended(dir: &Dir, name: &str) -> Extended {
+    let mut extended = Extended::default();
+    let file = dir.open_read(name);
+    // SAFETY: the kernel fills the structure.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut extended) };
+    assert_eq!(result, 0, "FS_IOC_FSGETXATTR: {}", std::io::Error::last_os_error());
+    extended
+}
+
+fn extended_flags_are_shown(bed: &Bed) {
+    for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
+        layer.file(name, "content");
+        set(layer, name, STORED);
+    }
+    let m = bed.mount();
+    for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
+        let shown = extended(&m, name);
+        assert_eq!(shown, extended(layer, name));
+        assert_eq!(shown.flags & FS_XFLAG_NOATIME, FS_XFLAG_NOATIME);
+    }
+}
+
+fn unknown_ioctls_are_refused(bed: &Bed) {
+    bed.lower.file("low", "content");
+    bed.upper.file("up", "content");
+    bed.lower.sub("dir");
+    let m = bed.mount();
+    for name in ["low", "up", "dir"] {
+        let file = m.open_read(name);
+        let mut space = [0_u8; 64];
+        // SAFETY: no filesystem has this command; there would be space for it.
+        let result = unsafe { libc::ioctl(file.as_raw_fd(), 0x8040_7f7f, space.as_mut_ptr()) };
+        assert_eq!(result, -1);
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY), "{name}: {error}");
+    }
 }
 
 fn immutable_is_obeyed(bed: &Bed) {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
+use crate::support::fiemap::extents;
 use crate::support::must::{must, refused, same_bytes};
 
 tests! {
@@ -18,6 +19,7 @@ tests! {
         are_found_in_an_upper_file,
         are_punched,
         allocate;
+    DISKS: extents_are_those_of_the_layer;
     TWICE:
         allocate_and_keep_the_size,
         zero_a_range,
@@ -165,6 +167,17 @@ fn seek_after_copy_up(bed: &Bed) {
     for (offset, data) in [(MIB, true), (6 * MIB, false), (8 * MIB, true), (12 * MIB, false)] {
         let found = ranges.iter().any(|&(start, end)| (start..end).contains(&offset));
         assert_eq!(found, data, "at {offset} of {ranges:?}");
+    }
+}
+
+fn extents_are_those_of_the_layer(bed: &Bed) {
+    sparse(&bed.lower, "low");
+    sparse(&bed.upper, "up");
+    let m = bed.mount();
+    for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
+        let want = must("fiemap", extents(&layer.open_read(name)));
+        assert_eq!(must("fiemap", extents(&m.open_read(name))), want);
+        assert_eq!(want.0, 2);
     }
 }
 

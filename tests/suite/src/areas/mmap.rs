@@ -22,6 +22,7 @@ tests! {
         shared_reads,
         shared_writes,
         private_writes_stay_private;
+    DISKS: pages_are_those_of_the_layer;
     TWICE:
         read_only_shared_refuses_write_protection,
         shared_writes_need_a_writable_descriptor,
@@ -228,6 +229,29 @@ fn writes_in_a_mapping_show_to_readers(bed: &Bed) {
         let mut bytes = [0; 7];
         must("pread", reader.read_exact_at(&mut bytes, 9000));
         assert_eq!(&bytes, b"written");
+    }
+}
+
+/// How many pages of the file are in memory.
+fn resident(file: &File) -> usize {
+    let map = Map::shared_read(file, LENGTH);
+    let mut pages = [0_u8; LENGTH.div_ceil(4096)];
+    // SAFETY: one byte for each page of the mapping.
+    let result = unsafe { libc::mincore(map.address.cast(), LENGTH, pages.as_mut_ptr()) };
+    assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
+    pages.iter().filter(|&&page| page & 1 != 0).count()
+}
+
+fn pages_are_those_of_the_layer(bed: &Bed) {
+    let (m, content) = files(bed);
+    for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
+        let (below, above) = (layer.open_read(name), m.open_read(name));
+        must("fsync", below.sync_all());
+        must("fadvise", rustix::fs::fadvise(&below, 0, None, rustix::fs::Advice::DontNeed));
+        assert_eq!(resident(&below), 0, "{name}");
+        same_bytes(name, &Map::shared_read(&above, LENGTH).bytes(), &content);
+        assert_eq!(resident(&below), 5, "{name}");
+        assert_eq!(resident(&above), 5, "{name}");
     }
 }
 

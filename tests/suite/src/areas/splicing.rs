@@ -4,17 +4,19 @@
 
 use std::io::{Read, Write};
 
-use rustix::fs::{copy_file_range, sendfile};
+use rustix::fs::{copy_file_range, ioctl_ficlone, sendfile};
 use rustix::io::Errno;
 use rustix::pipe::{pipe, splice, tee, SpliceFlags};
 
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
+use crate::support::fiemap::extents;
 use crate::support::must::{must, refused, same_bytes};
 
 tests! {
     ONE_FILESYSTEM: copy_file_range_within_the_overlay, copy_file_range_from_lower_to_copied_up;
-    SEVERAL_FILESYSTEMS: copy_file_range_between_filesystems;
+    REFLINK: clone_of_a_lower_file;
+    SEVERAL_FILESYSTEMS: clone_between_filesystems, copy_file_range_between_filesystems;
     TWICE:
         splice_from_a_pipe,
         splice_from_a_lower_file_by_position,
@@ -154,6 +156,29 @@ fn copy_file_range_between_filesystems(bed: &Bed) {
     let copied = copy_file_range(&from, Some(&mut source), &to, Some(&mut target), 7);
     assert_eq!(must("copy_file_range after the copy-up", copied), 7);
     assert_eq!(m.text("copy"), "content");
+}
+
+fn clone_of_a_lower_file(bed: &Bed) {
+    let content = pattern(6, 1 << 20);
+    bed.lower.file("low", &content);
+    let m = bed.mount();
+    let clone = m.create("clone", 0o644);
+    must("FICLONE", ioctl_ficlone(&clone, m.open_read("low")));
+    same_bytes("clone", &m.read("clone"), &content);
+    assert!(!bed.upper.exists("low"));
+    let (all, shared) = must("fiemap", extents(&bed.upper.open_read("clone")));
+    assert!(all > 0);
+    assert_eq!(shared, all, "extents shared with the lower file");
+    m.file("clone", "changed");
+    same_bytes("lower", &m.read("low"), &content);
+}
+
+fn clone_between_filesystems(bed: &Bed) {
+    bed.lower.file("low", "content");
+    let m = bed.mount();
+    let clone = m.create("clone", 0o644);
+    refused(Errno::XDEV, ioctl_ficlone(&clone, m.open_read("low")));
+    assert_eq!(m.text("clone"), "");
 }
 
 fn copy_file_range_to_a_layer(bed: &Bed) {

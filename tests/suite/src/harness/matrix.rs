@@ -86,6 +86,11 @@ pub const EVERYWHERE: Selection = Selection {
     full: &[TMPFS, MIXED, EXT4, XFS, BTRFS],
     quick: &[TMPFS, EXT4],
 };
+/// What needs filesystems that keep files on a disk.
+pub const DISKS: Selection = Selection {
+    full: &[EXT4, XFS, BTRFS],
+    quick: &[EXT4],
+};
 /// What needs filesystems that can share extents.
 pub const REFLINK: Selection = Selection {
     full: &[XFS, BTRFS],
