@@ -60,8 +60,7 @@ fn of_a_script(bed: &Bed) {
     let script = format!("#!{} --probe\n", bed.mnt.at("program").display());
     bed.lower.file_mode("script", script, 0o755);
     let m = bed.mount();
-    // The script's own name follows as an argument, which the program does
-    // not take: that it says so shows that it ran.
+    // The script's name follows as an argument, which nobody reads any more.
     let output = must("run", Command::new(m.at("script")).output());
     assert!(String::from_utf8_lossy(&output.stdout).contains(GREETING));
 }
