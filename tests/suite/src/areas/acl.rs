@@ -53,14 +53,18 @@ fn a_named_user_gets_the_right(bed: &Bed) {
     }
     let m = bed.mount();
     for name in ["low", "up"] {
-        as_user(OTHER_USER, || refused(Errno::ACCESS, std::fs::read(m.at(name))));
+        as_user(OTHER_USER, || {
+            refused(Errno::ACCESS, std::fs::read(m.at(name)))
+        });
         as_user(USER, || {
             assert_eq!(m.text(name), "content");
             m.append(name, b", more");
         });
         assert_eq!(m.text(name), "content, more");
     }
-    as_user(OTHER_USER, || refused(Errno::ACCESS, std::fs::read(m.at("low"))));
+    as_user(OTHER_USER, || {
+        refused(Errno::ACCESS, std::fs::read(m.at("low")))
+    });
 }
 
 fn a_named_user_is_denied(bed: &Bed) {

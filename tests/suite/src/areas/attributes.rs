@@ -76,7 +76,10 @@ fn those_of_the_layer_are_shown(bed: &Bed) {
         assert_eq!((got.st_uid, got.st_gid), (12, 34));
         assert_eq!((got.st_mtime, got.st_mtime_nsec as i64), OLD);
         assert_eq!((got.st_atime, got.st_atime_nsec as i64), OLDER);
-        assert_eq!((got.st_ctime, got.st_ctime_nsec), (want.st_ctime, want.st_ctime_nsec));
+        assert_eq!(
+            (got.st_ctime, got.st_ctime_nsec),
+            (want.st_ctime, want.st_ctime_nsec)
+        );
         assert_eq!((got.st_size, got.st_nlink), (7, 1));
     }
 }
@@ -225,7 +228,10 @@ fn statx_agrees_with_stat(bed: &Bed) {
     on_each(bed, |m, name| {
         let stat = m.stat(name);
         let all = StatxFlags::BASIC_STATS;
-        let got = must("statx", statx(CWD, m.at(name), AtFlags::SYMLINK_NOFOLLOW, all));
+        let got = must(
+            "statx",
+            statx(CWD, m.at(name), AtFlags::SYMLINK_NOFOLLOW, all),
+        );
         assert!(StatxFlags::from_bits_retain(got.stx_mask).contains(all));
         assert_eq!(got.stx_ino, stat.st_ino);
         assert_eq!(u32::from(got.stx_mode), stat.st_mode);
@@ -247,7 +253,10 @@ fn time_omitted_and_now(bed: &Bed) {
             last_access: special(UTIME_OMIT),
             last_modification: special(UTIME_NOW),
         };
-        must("utimensat", utimensat(CWD, m.at(name), &times, AtFlags::empty()));
+        must(
+            "utimensat",
+            utimensat(CWD, m.at(name), &times, AtFlags::empty()),
+        );
         let stat = m.stat(name);
         assert_eq!((stat.st_atime, stat.st_atime_nsec as i64), OLDER);
         assert!(stat.st_mtime > OLD.0);
@@ -393,7 +402,9 @@ fn birth_time_is_kept_at_write(bed: &Bed) {
     bed.upper.file("up", "content");
     let m = bed.mount();
     let birth = |dir: &Dir| {
-        must("stat", std::fs::metadata(dir.at("up"))).created().expect("birth time")
+        must("stat", std::fs::metadata(dir.at("up")))
+            .created()
+            .expect("birth time")
     };
     assert_eq!(birth(&m), birth(&bed.upper));
     m.append("up", b"more");

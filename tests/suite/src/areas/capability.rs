@@ -37,7 +37,10 @@ fn is_kept_by_copy_up(bed: &Bed) {
         assert_eq!(dir.xattr("low", KEY).as_deref(), Some(CAPABILITY));
     }
     m.rename("low", "renamed");
-    assert_eq!(bed.remount_fresh().xattr("renamed", KEY).as_deref(), Some(CAPABILITY));
+    assert_eq!(
+        bed.remount_fresh().xattr("renamed", KEY).as_deref(),
+        Some(CAPABILITY)
+    );
 }
 
 fn is_dropped_by_a_write(bed: &Bed) {
@@ -45,7 +48,11 @@ fn is_dropped_by_a_write(bed: &Bed) {
     let m = bed.mount();
     for name in ["low", "up"] {
         let writer = m.open_rw(name);
-        assert_eq!(m.xattr(name, KEY).as_deref(), Some(CAPABILITY), "{name} opened");
+        assert_eq!(
+            m.xattr(name, KEY).as_deref(),
+            Some(CAPABILITY),
+            "{name} opened"
+        );
         crate::support::must::must("write", rustix::io::write(&writer, b"C"));
         for dir in [&m, &bed.upper] {
             assert_eq!(dir.xattr(name, KEY), None, "{name} written");

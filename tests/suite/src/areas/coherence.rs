@@ -129,7 +129,11 @@ fn without_a_read_before(bed: &Bed) {
     for (name, way) in readers::WAYS {
         let early = m.open_read(name);
         m.file(name, "new and longer content");
-        same_bytes(name, &must(name, way(&early, 0, 100, &m)), b"new and longer content");
+        same_bytes(
+            name,
+            &must(name, way(&early, 0, 100, &m)),
+            b"new and longer content",
+        );
     }
 }
 
@@ -167,8 +171,8 @@ fn with_a_ring_made_before(bed: &Bed) {
     must("register", ring.submitter().register_files(&[fd]));
     let mut read = || {
         let mut bytes = vec![0_u8; 32];
-        let request = io_uring::opcode::Read::new(io_uring::types::Fixed(0), bytes.as_mut_ptr(), 32)
-            .build();
+        let request =
+            io_uring::opcode::Read::new(io_uring::types::Fixed(0), bytes.as_mut_ptr(), 32).build();
         // SAFETY: the buffer outlives the request, whose completion is
         // waited for.
         unsafe { ring.submission().push(&request) }.expect("room in the ring");
@@ -227,7 +231,10 @@ fn of_a_descriptor_that_is_sent(bed: &Bed) {
         assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)));
         let byte = [std::io::IoSlice::new(b"x")];
         let flags = rustix::net::SendFlags::empty();
-        must("sendmsg", rustix::net::sendmsg(&one, &byte, &mut control, flags));
+        must(
+            "sendmsg",
+            rustix::net::sendmsg(&one, &byte, &mut control, flags),
+        );
     }
     m.file("low", "new content");
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

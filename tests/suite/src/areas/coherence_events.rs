@@ -60,12 +60,24 @@ fn fstat_agrees(bed: &Bed) {
     let (m, early) = early(bed);
     let assert_agree = || {
         let (by_fd, by_path) = (must("fstat", fstat(&early)), m.stat("low"));
-        assert_eq!((by_fd.st_dev, by_fd.st_ino), (by_path.st_dev, by_path.st_ino));
+        assert_eq!(
+            (by_fd.st_dev, by_fd.st_ino),
+            (by_path.st_dev, by_path.st_ino)
+        );
         assert_eq!(by_fd.st_size, by_path.st_size);
         assert_eq!(by_fd.st_blocks, by_path.st_blocks);
-        assert_eq!((by_fd.st_mode, by_fd.st_uid), (by_path.st_mode, by_path.st_uid));
-        assert_eq!((by_fd.st_mtime, by_fd.st_mtime_nsec), (by_path.st_mtime, by_path.st_mtime_nsec));
-        assert_eq!((by_fd.st_ctime, by_fd.st_ctime_nsec), (by_path.st_ctime, by_path.st_ctime_nsec));
+        assert_eq!(
+            (by_fd.st_mode, by_fd.st_uid),
+            (by_path.st_mode, by_path.st_uid)
+        );
+        assert_eq!(
+            (by_fd.st_mtime, by_fd.st_mtime_nsec),
+            (by_path.st_mtime, by_path.st_mtime_nsec)
+        );
+        assert_eq!(
+            (by_fd.st_ctime, by_fd.st_ctime_nsec),
+            (by_path.st_ctime, by_path.st_ctime_nsec)
+        );
         assert_eq!(by_fd.st_nlink, by_path.st_nlink);
     };
     assert_agree();
@@ -175,7 +187,10 @@ fn after_punching_a_hole(bed: &Bed) {
     let m = bed.mount();
     let early = m.open_read("low");
     let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-    must("fallocate", rustix::fs::fallocate(m.open_rw("low"), flags, 0, 32768));
+    must(
+        "fallocate",
+        rustix::fs::fallocate(m.open_rw("low"), flags, 0, 32768),
+    );
     let mut bytes = vec![9; 65536];
     must("pread", early.read_exact_at(&mut bytes, 0));
     let mut want = vec![1; 65536];
@@ -209,10 +224,16 @@ fn after_caches_are_dropped(bed: &Bed) {
     let (m, early) = early(bed);
     m.append("low", b", more");
     rustix::fs::sync();
-    must("drop caches", std::fs::write("/proc/sys/vm/drop_caches", "3"));
+    must(
+        "drop caches",
+        std::fs::write("/proc/sys/vm/drop_caches", "3"),
+    );
     assert_reads(&early, "old content, more");
     let (by_fd, by_path) = (must("fstat", fstat(&early)), m.stat("low"));
-    assert_eq!((by_fd.st_dev, by_fd.st_ino), (by_path.st_dev, by_path.st_ino));
+    assert_eq!(
+        (by_fd.st_dev, by_fd.st_ino),
+        (by_path.st_dev, by_path.st_ino)
+    );
 }
 
 fn of_a_user_who_may_not_open_it_any_more(bed: &Bed) {

@@ -34,7 +34,8 @@ fn assert_copied(bed: &Bed, name: &str, content: &[u8]) {
 
 fn of_many_sizes(bed: &Bed) {
     for size in SIZES {
-        bed.lower.file(&size.to_string(), pattern(size as u64, size));
+        bed.lower
+            .file(&size.to_string(), pattern(size as u64, size));
     }
     let m = bed.mount();
     for size in SIZES {
@@ -75,9 +76,16 @@ fn holes_are_kept(bed: &Bed) {
     // A copy may fill the rest of a mebibyte that has data.
     assert!(blocks * 512 < 4 << 20, "{blocks} blocks");
     let in_data = |offset| {
-        data_ranges(&upper).iter().any(|&(start, end)| (start..end).contains(&offset))
+        data_ranges(&upper)
+            .iter()
+            .any(|&(start, end)| (start..end).contains(&offset))
     };
-    for (offset, data) in [(0, true), (2 * MIB, false), (4 * MIB, true), (10 * MIB, false)] {
+    for (offset, data) in [
+        (0, true),
+        (2 * MIB, false),
+        (4 * MIB, true),
+        (10 * MIB, false),
+    ] {
         assert_eq!(in_data(offset), data, "at {offset}");
     }
 }
@@ -107,7 +115,10 @@ fn a_file_that_is_one_hole(bed: &Bed) {
 fn many_small_extents(bed: &Bed) {
     let file = bed.lower.create("low", 0o644);
     for number in 0..64_u64 {
-        must("write", file.write_all_at(&pattern(number, 1000), number * 16384));
+        must(
+            "write",
+            file.write_all_at(&pattern(number, 1000), number * 16384),
+        );
     }
     must("fsync", file.sync_all());
     let content = bed.lower.read("low");

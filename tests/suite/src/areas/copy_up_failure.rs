@@ -128,7 +128,10 @@ fn no_space_for_an_attribute_change(bed: &Bed) {
     refused(Errno::NOSPC, chmod);
     small.assert_untouched(&content);
     assert_eq!(small.m.mode("low"), 0o644);
-    let zero = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let zero = rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     let times = Timestamps {
         last_access: zero,
         last_modification: zero,
@@ -162,7 +165,10 @@ fn no_space_for_a_rename(bed: &Bed) {
         Errno::NOSPC,
         rustix::fs::rename(small.m.at("low"), small.m.at("new")),
     );
-    refused(Errno::NOSPC, rustix::fs::link(small.m.at("low"), small.m.at("new")));
+    refused(
+        Errno::NOSPC,
+        rustix::fs::link(small.m.at("low"), small.m.at("new")),
+    );
     small.assert_untouched(&content);
     assert_eq!(small.m.names(""), ["low"]);
 }

@@ -47,7 +47,10 @@ fn by_sigkill(bed: &Bed) {
     let mut hits = 0;
     for attempt in 0..20 {
         let child = Child::spawn(|| drop(m.open_rw("low")));
-        assert!(wait_for_copy(&tmpfs, before + ((attempt % 4 + 1) << 20)), "no copy to be seen");
+        assert!(
+            wait_for_copy(&tmpfs, before + ((attempt % 4 + 1) << 20)),
+            "no copy to be seen"
+        );
         child.kill();
         child.wait();
         assert_work_is_empty(&work);

@@ -61,9 +61,11 @@ fn everything_is_kept(bed: &Bed) {
     bed.lower.set_xattr("low", "user.note", b"1");
     bed.lower.set_xattr("low", "trusted.note", b"2");
     bed.lower.set_xattr("low", "security.note", b"3");
-    bed.lower.set_xattr("low", acl::ACCESS, &acl::with_user(77, 6));
+    bed.lower
+        .set_xattr("low", acl::ACCESS, &acl::with_user(77, 6));
     prepare(&bed.lower, "low", Some(0o2660));
-    bed.lower.set_xattr("low", "security.capability", CAPABILITY);
+    bed.lower
+        .set_xattr("low", "security.capability", CAPABILITY);
     let m = bed.mount();
     copy_up(&m, "low");
     assert_kept(bed, "low", 0o2660);
@@ -82,7 +84,9 @@ fn everything_is_kept(bed: &Bed) {
 }
 
 fn every_mode(bed: &Bed) {
-    let modes = [0o0, 0o400, 0o644, 0o777, 0o1644, 0o2755, 0o4755, 0o6755, 0o7777];
+    let modes = [
+        0o0, 0o400, 0o644, 0o777, 0o1644, 0o2755, 0o4755, 0o6755, 0o7777,
+    ];
     for mode in modes {
         let name = format!("{mode:o}");
         bed.lower.file(&name, "content");
@@ -97,7 +101,12 @@ fn every_mode(bed: &Bed) {
 }
 
 fn times_are_exact(bed: &Bed) {
-    let all = [(0, 0), (1, 1), (1_700_000_000, 999_999_999), (2_147_483_648, 5)];
+    let all = [
+        (0, 0),
+        (1, 1),
+        (1_700_000_000, 999_999_999),
+        (2_147_483_648, 5),
+    ];
     for (index, &time) in all.iter().enumerate() {
         bed.lower.file(&index.to_string(), "content");
         bed.lower.set_times(&index.to_string(), time, time);
@@ -129,7 +138,10 @@ fn of_a_symlink(bed: &Bed) {
     assert_eq!((stat.st_uid, stat.st_gid), (1234, 5678));
     assert_eq!(times(&stat)[1], MTIME);
     assert_eq!(bed.upper.target("link"), "some/target");
-    assert_eq!(bed.upper.xattr("link", "trusted.note").as_deref(), Some(&b"1"[..]));
+    assert_eq!(
+        bed.upper.xattr("link", "trusted.note").as_deref(),
+        Some(&b"1"[..])
+    );
 }
 
 fn of_nodes(bed: &Bed) {
@@ -155,7 +167,8 @@ fn of_nodes(bed: &Bed) {
 fn many_attributes(bed: &Bed) {
     bed.lower.file("low", "content");
     for number in 0..10 {
-        bed.lower.set_xattr("low", &format!("user.note-{number}"), &[number; 20]);
+        bed.lower
+            .set_xattr("low", &format!("user.note-{number}"), &[number; 20]);
     }
     let m = bed.mount();
     copy_up(&m, "low");

@@ -48,7 +48,10 @@ fn come_with_their_attributes(bed: &Bed) {
             let stat = dir.stat(name);
             assert_eq!((stat.st_uid, stat.st_gid), (1234, 5678), "{name}");
             assert_eq!(dir.mode(name), mode, "{name}");
-            assert_eq!(dir.xattr(name, "user.note").as_deref(), Some(key.as_bytes()));
+            assert_eq!(
+                dir.xattr(name, "user.note").as_deref(),
+                Some(key.as_bytes())
+            );
         }
     }
 }

@@ -54,7 +54,10 @@ fn of_many_files_and_renames(bed: &Bed) {
     let dir = bed.lower.sub("dir");
     for thread in 0..THREADS {
         for number in 0..FILES {
-            dir.file(&format!("{thread}-{number}"), pattern(number as u64, 10_000));
+            dir.file(
+                &format!("{thread}-{number}"),
+                pattern(number as u64, 10_000),
+            );
         }
     }
     let m = bed.mount();

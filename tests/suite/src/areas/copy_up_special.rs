@@ -17,7 +17,8 @@ const NAMES: [&str; 4] = ["link", "fifo", "char", "sock"];
 fn special(bed: &Bed) -> crate::support::dir::Dir {
     bed.lower.symlink("target", "link");
     bed.lower.node("fifo", FileType::Fifo, 0o640, (0, 0));
-    bed.lower.node("char", FileType::CharacterDevice, 0o640, (1, 3));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o640, (1, 3));
     bed.lower.node("sock", FileType::Socket, 0o640, (0, 0));
     bed.mount()
 }

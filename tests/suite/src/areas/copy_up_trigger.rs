@@ -51,16 +51,22 @@ fn by_open_alone(bed: &Bed) {
 }
 
 fn by_open_with_truncation(bed: &Bed) {
-    copies_up(bed, "low", |m| drop(m.open("low", OFlags::WRONLY | OFlags::TRUNC)));
+    copies_up(bed, "low", |m| {
+        drop(m.open("low", OFlags::WRONLY | OFlags::TRUNC))
+    });
     assert_eq!(bed.upper.text("low"), "");
     bed.umount();
     bed.upper.unlink("low");
-    copies_up(bed, "low", |m| drop(m.open("low", OFlags::RDONLY | OFlags::TRUNC)));
+    copies_up(bed, "low", |m| {
+        drop(m.open("low", OFlags::RDONLY | OFlags::TRUNC))
+    });
     assert_eq!(bed.upper.text("low"), "");
 }
 
 fn by_truncate(bed: &Bed) {
-    copies_up(bed, "low", |m| must("ftruncate", m.open_rw("low").set_len(3)));
+    copies_up(bed, "low", |m| {
+        must("ftruncate", m.open_rw("low").set_len(3))
+    });
     assert_eq!(bed.upper.text("low"), "con");
 }
 
@@ -103,11 +109,15 @@ fn by_every_change(bed: &Bed) {
     let changes: [(&str, Change); 8] = [
         ("open", &|m, name| drop(m.open_rw(name))),
         ("append", &|m, name| m.append(name, b"x")),
-        ("truncate", &|m, name| drop(m.open(name, OFlags::WRONLY | OFlags::TRUNC))),
+        ("truncate", &|m, name| {
+            drop(m.open(name, OFlags::WRONLY | OFlags::TRUNC))
+        }),
         ("chmod", &|m, name| m.chmod(name, 0o600)),
         ("chown", &|m, name| m.chown(name, 1, 1)),
         ("utimens", &|m, name| m.set_times(name, (1, 0), (1, 0))),
-        ("setxattr", &|m, name| m.set_xattr(name, "user.note", b"value")),
+        ("setxattr", &|m, name| {
+            m.set_xattr(name, "user.note", b"value")
+        }),
         ("link", &|m, name| m.link(name, "linked")),
     ];
     for (name, _) in changes {
@@ -159,7 +169,10 @@ fn not_by_a_refused_open(bed: &Bed) {
     let m = bed.mount();
     let mode = rustix::fs::Mode::from_raw_mode(0o644);
     let open = |flags| rustix::fs::open(m.at("low"), flags, mode);
-    refused(Errno::EXIST, open(OFlags::RDWR | OFlags::CREATE | OFlags::EXCL));
+    refused(
+        Errno::EXIST,
+        open(OFlags::RDWR | OFlags::CREATE | OFlags::EXCL),
+    );
     refused(Errno::NOTDIR, open(OFlags::RDWR | OFlags::DIRECTORY));
     refused(Errno::INVAL, open(OFlags::TMPFILE | OFlags::RDONLY));
     assert!(bed.upper.names("").is_empty());
@@ -196,7 +209,9 @@ fn from_each_of_several_layers(bed: &Bed) {
         let layer = bed.below(depth);
         layer.file(&format!("only-{depth}"), format!("{depth}"));
         layer.file("all", format!("{depth}"));
-        layer.sub("dir").file(&format!("only-{depth}"), format!("{depth}"));
+        layer
+            .sub("dir")
+            .file(&format!("only-{depth}"), format!("{depth}"));
     }
     let m = bed.mount();
     for depth in 0..4 {

@@ -156,7 +156,10 @@ fn existing_names_are_refused(bed: &Bed) {
     for name in ["low/old", "up/old", "both/old", "low", "up", "both"] {
         let mode = Mode::from_raw_mode(0o755);
         refused(Errno::EXIST, mkdir(m.at(name), mode));
-        refused(Errno::EXIST, mknodat(CWD, m.at(name), FileType::Fifo, mode, 0));
+        refused(
+            Errno::EXIST,
+            mknodat(CWD, m.at(name), FileType::Fifo, mode, 0),
+        );
         refused(Errno::EXIST, rustix::fs::symlink("x", m.at(name)));
         refused(Errno::EXIST, rustix::fs::link(m.at("up/old"), m.at(name)));
     }
@@ -200,11 +203,20 @@ fn parents_are_copied_up_empty(bed: &Bed) {
 fn a_deep_tree(bed: &Bed) {
     bed.lower.sub("low");
     let m = bed.mount();
-    let path = (0..30).map(|n| format!("d{n}")).collect::<Vec<_>>().join("/");
+    let path = (0..30)
+        .map(|n| format!("d{n}"))
+        .collect::<Vec<_>>()
+        .join("/");
     must("mkdir -p", std::fs::create_dir_all(m.join("low").at(&path)));
     m.join("low").join(&path).file("bottom", "deep");
-    assert_eq!(bed.remount_fresh().join("low").join(&path).text("bottom"), "deep");
-    must("remove a tree", std::fs::remove_dir_all(bed.mnt.at("low/d0")));
+    assert_eq!(
+        bed.remount_fresh().join("low").join(&path).text("bottom"),
+        "deep"
+    );
+    must(
+        "remove a tree",
+        std::fs::remove_dir_all(bed.mnt.at("low/d0")),
+    );
     assert!(bed.mnt.names("low").is_empty());
 }
 

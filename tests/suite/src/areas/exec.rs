@@ -134,7 +134,10 @@ fn set_user_id(bed: &Bed) {
     let m = bed.mount();
     for _ in 0..2 {
         let status = status_of(&m.at("program"));
-        let uids = status.lines().find(|line| line.starts_with("Uid:")).expect("Uid");
+        let uids = status
+            .lines()
+            .find(|line| line.starts_with("Uid:"))
+            .expect("Uid");
         assert_eq!(uids.split_whitespace().nth(2), Some("1000"), "{uids}");
         m.set_times("program", (1, 0), (1, 0));
         assert_eq!(bed.upper.mode("program"), 0o4755);

@@ -27,7 +27,10 @@ tests! {
 
 #[track_caller]
 fn flags(dir: &Dir, name: &str) -> IFlags {
-    must(format_args!("FS_IOC_GETFLAGS of {dir}/{name}"), ioctl_getflags(dir.open_read(name)))
+    must(
+        format_args!("FS_IOC_GETFLAGS of {dir}/{name}"),
+        ioctl_getflags(dir.open_read(name)),
+    )
 }
 
 #[track_caller]
@@ -87,7 +90,12 @@ fn extended(dir: &Dir, name: &str) -> Extended {
     let file = dir.open_read(name);
     // SAFETY: the kernel fills the structure.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut extended) };
-    assert_eq!(result, 0, "FS_IOC_FSGETXATTR: {}", std::io::Error::last_os_error());
+    assert_eq!(
+        result,
+        0,
+        "FS_IOC_FSGETXATTR: {}",
+        std::io::Error::last_os_error()
+    );
     extended
 }
 
@@ -197,7 +205,10 @@ fn immutable_is_for_root(bed: &Bed) {
     bed.lower.file("of-root", "content");
     let m = bed.mount();
     as_user(USER, || {
-        refused(Errno::PERM, ioctl_setflags(m.open_read("own"), IFlags::IMMUTABLE));
+        refused(
+            Errno::PERM,
+            ioctl_setflags(m.open_read("own"), IFlags::IMMUTABLE),
+        );
         refused(Errno::PERM, ioctl_setflags(m.open_read("of-root"), STORED));
     });
     assert!(!bed.upper.exists("of-root"));

@@ -56,7 +56,11 @@ fn a_directory_over_a_whiteout_is_opaque(bed: &Bed) {
     m.sub("dir");
     m.sub("file");
     for name in ["dir", "file"] {
-        assert_eq!(bed.upper.xattr(name, OPAQUE).as_deref(), Some(&b"y"[..]), "{name}");
+        assert_eq!(
+            bed.upper.xattr(name, OPAQUE).as_deref(),
+            Some(&b"y"[..]),
+            "{name}"
+        );
     }
 }
 
@@ -78,7 +82,11 @@ fn assert_origin(bed: &Bed, name: &str) {
     // Little-endian handles, no path type, not of an upper object.
     assert_eq!(flags & !0b01, 0, "{name}: flags {flags:#x}");
     assert!(!matches!(kind, 0 | 0xff), "{name}: type {kind:#x}");
-    assert!(rest.len() > 16, "{name}: {} bytes after the header", rest.len());
+    assert!(
+        rest.len() > 16,
+        "{name}: {} bytes after the header",
+        rest.len()
+    );
 }
 
 fn copied_up_files_name_their_origin(bed: &Bed) {
@@ -125,7 +133,11 @@ fn a_parent_of_a_copied_up_file_is_impure(bed: &Bed) {
     m.append("dir/low", b", more");
     m.rename("low", "pure/moved");
     for name in ["", "dir", "pure"] {
-        assert_eq!(bed.upper.xattr(name, IMPURE).as_deref(), Some(&b"y"[..]), "'{name}'");
+        assert_eq!(
+            bed.upper.xattr(name, IMPURE).as_deref(),
+            Some(&b"y"[..]),
+            "'{name}'"
+        );
     }
 }
 

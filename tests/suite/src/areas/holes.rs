@@ -99,7 +99,10 @@ fn allocate(bed: &Bed) {
     let m = bed.mount();
     for name in ["low", "up"] {
         let file = m.open_rw(name);
-        must("fallocate", fallocate(&file, FallocateFlags::empty(), 0, 100_000));
+        must(
+            "fallocate",
+            fallocate(&file, FallocateFlags::empty(), 0, 100_000),
+        );
         assert_eq!(m.stat(name).st_size, 100_000);
         assert!(m.stat(name).st_blocks * 512 >= 100_000);
         let mut want = b"content".to_vec();
@@ -112,7 +115,10 @@ fn allocate_and_keep_the_size(bed: &Bed) {
     bed.lower.file("low", "content");
     let m = bed.mount();
     let file = m.open_rw("low");
-    must("fallocate", fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 1 << 20));
+    must(
+        "fallocate",
+        fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 1 << 20),
+    );
     let stat = must("fstat", fstat(&file));
     assert_eq!(stat.st_size, 7);
     assert!(stat.st_blocks * 512 >= 1 << 20);
@@ -164,8 +170,15 @@ fn seek_after_copy_up(bed: &Bed) {
     let ranges = data_ranges(&early);
     assert_eq!(ranges, data_ranges(&m.open_read("low")));
     // A copy may fill the rest of a mebibyte that has data.
-    for (offset, data) in [(MIB, true), (6 * MIB, false), (8 * MIB, true), (12 * MIB, false)] {
-        let found = ranges.iter().any(|&(start, end)| (start..end).contains(&offset));
+    for (offset, data) in [
+        (MIB, true),
+        (6 * MIB, false),
+        (8 * MIB, true),
+        (12 * MIB, false),
+    ] {
+        let found = ranges
+            .iter()
+            .any(|&(start, end)| (start..end).contains(&offset));
         assert_eq!(found, data, "at {offset} of {ranges:?}");
     }
 }

@@ -34,7 +34,12 @@ fn the_device_is_the_overlay_for_every_object(bed: &Bed) {
         layer.sub(&format!("{prefix}-dir"));
         layer.symlink("x", &format!("{prefix}-link"));
         layer.node(&format!("{prefix}-fifo"), FileType::Fifo, 0o644, (0, 0));
-        layer.node(&format!("{prefix}-char"), FileType::CharacterDevice, 0o644, (1, 5));
+        layer.node(
+            &format!("{prefix}-char"),
+            FileType::CharacterDevice,
+            0o644,
+            (1, 5),
+        );
     }
     bed.lower.file("copied", "");
     let m = bed.mount();
@@ -106,7 +111,10 @@ fn a_renamed_file_keeps_its_number(bed: &Bed) {
     let numbers = ["low", "copied"].map(|name| identity(&m, name));
     m.rename("low", "dir/low");
     m.rename("copied", "dir/copied");
-    assert_eq!(["dir/low", "dir/copied"].map(|name| identity(&m, name)), numbers);
+    assert_eq!(
+        ["dir/low", "dir/copied"].map(|name| identity(&m, name)),
+        numbers
+    );
 }
 
 fn numbers_last_until_the_next_mount(bed: &Bed) {
@@ -126,10 +134,18 @@ fn numbers_last_until_the_next_mount(bed: &Bed) {
 
 #[track_caller]
 fn assert_outlive_the_caches(m: &Dir, names: &[&str]) {
-    let identities = || names.iter().map(|name| identity(m, name)).collect::<Vec<_>>();
+    let identities = || {
+        names
+            .iter()
+            .map(|name| identity(m, name))
+            .collect::<Vec<_>>()
+    };
     let before = identities();
     rustix::fs::sync();
-    must("drop caches", std::fs::write("/proc/sys/vm/drop_caches", "3"));
+    must(
+        "drop caches",
+        std::fs::write("/proc/sys/vm/drop_caches", "3"),
+    );
     assert_eq!(identities(), before);
 }
 
@@ -167,7 +183,8 @@ fn a_new_file_has_a_number_of_its_own(bed: &Bed) {
 fn special_files_keep_their_numbers(bed: &Bed) {
     bed.lower.symlink("x", "link");
     bed.lower.node("fifo", FileType::Fifo, 0o644, (0, 0));
-    bed.lower.node("char", FileType::CharacterDevice, 0o644, (1, 5));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o644, (1, 5));
     let m = bed.mount();
     let names = ["link", "fifo", "char"];
     let before = names.map(|name| identity(&m, name));

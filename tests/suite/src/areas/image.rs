@@ -56,7 +56,10 @@ fn is_shown_as_it_is(bed: &Bed) {
     lower.remove("");
     snapshot::assert_same(&shown, &lower);
     assert_eq!(m.names("many").len(), image::MANY);
-    assert!(bed.upper.names("").is_empty(), "reading copied something up");
+    assert!(
+        bed.upper.names("").is_empty(),
+        "reading copied something up"
+    );
 }
 
 fn merges_with_upper(bed: &Bed) {
@@ -91,12 +94,18 @@ fn a_large_file_is_copied_up(bed: &Bed) {
 fn attributes_survive_copy_up(bed: &Bed) {
     let m = mount(bed);
     m.append("owned", b"more");
-    assert_eq!((m.stat("owned").st_uid, m.stat("owned").st_gid), (1000, 1001));
+    assert_eq!(
+        (m.stat("owned").st_uid, m.stat("owned").st_gid),
+        (1000, 1001)
+    );
     m.chown("set-id", 1000, 1001);
     m.chmod("set-id", 0o6711);
     assert_eq!(bed.upper.mode("set-id"), 0o6711);
     m.append("coloured", b"more");
-    assert_eq!(bed.upper.xattr("coloured", "user.colour").as_deref(), Some(&b"red"[..]));
+    assert_eq!(
+        bed.upper.xattr("coloured", "user.colour").as_deref(),
+        Some(&b"red"[..])
+    );
     m.chmod("capable", 0o600);
     assert_eq!(
         bed.upper.xattr("capable", "security.capability").as_deref(),
@@ -223,9 +232,7 @@ fn everything_is_copied_up(bed: &Bed) {
     let mut want = lower_snapshot(bed);
     let mut upper = snapshot::take(&bed.upper);
     for snapshot in [&mut shown, &mut want, &mut upper] {
-        snapshot.retain(|path, _| {
-            !matches!(path.as_str(), "" | "twin" | "other-twin" | "capable")
-        });
+        snapshot.retain(|path, _| !matches!(path.as_str(), "" | "twin" | "other-twin" | "capable"));
     }
     snapshot::assert_same(&shown, &want);
     snapshot::assert_same(&upper, &want);
@@ -239,7 +246,10 @@ fn a_program_runs(bed: &Bed) {
     assert!(bed.upper.exists("bin/program"));
     assert_eq!(must("run the copy", exec::run(&program)), exec::GREETING);
     m.chmod("bin/program", 0o600);
-    refused(Errno::ACCESS, Command::new(&program).arg("--probe").output());
+    refused(
+        Errno::ACCESS,
+        Command::new(&program).arg("--probe").output(),
+    );
 }
 
 fn reads_before_and_after_copy_up_agree(bed: &Bed) {
@@ -251,7 +261,10 @@ fn reads_before_and_after_copy_up_agree(bed: &Bed) {
         let got = must(name, way(&early, 8192, 4096, &m));
         same_bytes(name, &got, &new);
     }
-    assert_eq!(must("fstat", rustix::fs::fstat(&early)).st_size, m.stat("large").st_size);
+    assert_eq!(
+        must("fstat", rustix::fs::fstat(&early)).st_size,
+        m.stat("large").st_size
+    );
 }
 
 fn rights_of_users(bed: &Bed) {

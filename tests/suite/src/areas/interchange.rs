@@ -35,7 +35,11 @@ fn assert_taken_over(bed: &Bed) -> Dir {
 }
 
 fn tree(bed: &Bed) -> Dir {
-    for dir in [bed.lower.sub("a"), bed.lower.sub("b"), bed.below(1).sub("a")] {
+    for dir in [
+        bed.lower.sub("a"),
+        bed.lower.sub("b"),
+        bed.below(1).sub("a"),
+    ] {
         for number in 0..6 {
             dir.file(&format!("{number}"), format!("{dir} {number}"));
         }
@@ -142,7 +146,10 @@ fn escaped_attributes(bed: &Bed) {
     m.set_xattr("low", "trusted.overlay.opaque", b"mine");
     bed.umount();
     let m = bed.mount_by_other();
-    assert_eq!(m.xattr("low", "trusted.overlay.opaque").as_deref(), Some(&b"mine"[..]));
+    assert_eq!(
+        m.xattr("low", "trusted.overlay.opaque").as_deref(),
+        Some(&b"mine"[..])
+    );
 }
 
 fn half_a_copy_is_cleaned_up(bed: &Bed) {

@@ -54,7 +54,10 @@ fn to_a_lower_file(bed: &Bed) {
     }
     bed.mnt.append("low", b", more");
     assert_eq!(bed.mnt.text("dir/linked"), "content, more");
-    assert_eq!(bed.upper.stat("low").st_ino, bed.upper.stat("dir/linked").st_ino);
+    assert_eq!(
+        bed.upper.stat("low").st_ino,
+        bed.upper.stat("dir/linked").st_ino
+    );
 }
 
 fn counts_follow(bed: &Bed) {
@@ -107,7 +110,8 @@ fn to_special_files(bed: &Bed) {
     let names = ["link", "fifo", "char"];
     bed.lower.symlink("x", "link");
     bed.lower.node("fifo", FileType::Fifo, 0o644, (0, 0));
-    bed.lower.node("char", FileType::CharacterDevice, 0o644, (1, 3));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o644, (1, 3));
     let m = bed.mount();
     for name in names {
         let new = format!("new-{name}");
@@ -164,7 +168,13 @@ fn to_an_open_file_by_proc(bed: &Bed) {
     let by_proc = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
     must(
         "linkat",
-        linkat(CWD, by_proc.as_str(), CWD, m.at("linked"), AtFlags::SYMLINK_FOLLOW),
+        linkat(
+            CWD,
+            by_proc.as_str(),
+            CWD,
+            m.at("linked"),
+            AtFlags::SYMLINK_FOLLOW,
+        ),
     );
     assert_eq!(m.text("linked"), "content");
     assert_eq!(m.stat("linked").st_ino, m.stat("low").st_ino);
@@ -172,7 +182,13 @@ fn to_an_open_file_by_proc(bed: &Bed) {
     m.unlink("linked");
     refused(
         Errno::NOENT,
-        linkat(CWD, by_proc.as_str(), CWD, m.at("again"), AtFlags::SYMLINK_FOLLOW),
+        linkat(
+            CWD,
+            by_proc.as_str(),
+            CWD,
+            m.at("again"),
+            AtFlags::SYMLINK_FOLLOW,
+        ),
     );
 }
 

@@ -217,7 +217,10 @@ fn a_layer_symlink_is_not_followed(bed: &Bed) {
 }
 
 fn deep_paths(bed: &Bed) {
-    let path = (0..40).map(|n| format!("d{n}")).collect::<Vec<_>>().join("/");
+    let path = (0..40)
+        .map(|n| format!("d{n}"))
+        .collect::<Vec<_>>()
+        .join("/");
     std::fs::create_dir_all(bed.lower.at(&path)).expect("lower directories");
     bed.lower.join(&path).file("bottom", "deep");
     let m = bed.mount();
@@ -252,8 +255,10 @@ fn a_name_appears_after_it_was_missed(bed: &Bed) {
 }
 
 fn a_device_that_is_no_whiteout(bed: &Bed) {
-    bed.lower.node("char", FileType::CharacterDevice, 0o600, (0, 1));
-    bed.lower.node("block", FileType::BlockDevice, 0o600, (0, 0));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o600, (0, 1));
+    bed.lower
+        .node("block", FileType::BlockDevice, 0o600, (0, 0));
     let m = bed.mount();
     assert_eq!(m.names(""), ["block", "char"]);
     assert_eq!(m.kind("char"), FileType::CharacterDevice);

@@ -55,7 +55,10 @@ impl Map {
     /// A shared mapping to read.
     #[track_caller]
     pub fn shared_read(file: &File, length: usize) -> Self {
-        must("mmap", Self::new(file, length, ProtFlags::READ, MapFlags::SHARED))
+        must(
+            "mmap",
+            Self::new(file, length, ProtFlags::READ, MapFlags::SHARED),
+        )
     }
 
     /// One byte, read now.
@@ -99,14 +102,24 @@ const LENGTH: usize = 20_000;
 fn private(file: &File) -> Map {
     must(
         "mmap",
-        Map::new(file, LENGTH, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE),
+        Map::new(
+            file,
+            LENGTH,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE,
+        ),
     )
 }
 
 fn shared_write(file: &File) -> Map {
     must(
         "mmap",
-        Map::new(file, LENGTH, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
+        Map::new(
+            file,
+            LENGTH,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED,
+        ),
     )
 }
 
@@ -128,7 +141,11 @@ fn private_reads(bed: &Bed) {
 fn shared_reads(bed: &Bed) {
     let (m, content) = files(bed);
     for name in ["low", "up"] {
-        same_bytes(name, &Map::shared_read(&m.open_read(name), LENGTH).bytes(), &content);
+        same_bytes(
+            name,
+            &Map::shared_read(&m.open_read(name), LENGTH).bytes(),
+            &content,
+        );
     }
 }
 
@@ -205,7 +222,11 @@ fn a_new_mapping_of_an_old_descriptor_is_current(bed: &Bed) {
     let early = m.open_read("low");
     m.write_at("low", 10, b"after the copy-up");
     content[10..27].copy_from_slice(b"after the copy-up");
-    same_bytes("shared", &Map::shared_read(&early, LENGTH).bytes(), &content);
+    same_bytes(
+        "shared",
+        &Map::shared_read(&early, LENGTH).bytes(),
+        &content,
+    );
     same_bytes("private", &private(&early).bytes(), &content);
 }
 
@@ -247,7 +268,10 @@ fn pages_are_those_of_the_layer(bed: &Bed) {
     for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
         let (below, above) = (layer.open_read(name), m.open_read(name));
         must("fsync", below.sync_all());
-        must("fadvise", rustix::fs::fadvise(&below, 0, None, rustix::fs::Advice::DontNeed));
+        must(
+            "fadvise",
+            rustix::fs::fadvise(&below, 0, None, rustix::fs::Advice::DontNeed),
+        );
         assert_eq!(resident(&below), 0, "{name}");
         same_bytes(name, &Map::shared_read(&above, LENGTH).bytes(), &content);
         assert_eq!(resident(&below), 5, "{name}");
@@ -259,7 +283,10 @@ fn executable(bed: &Bed) {
     let (m, content) = files(bed);
     for name in ["low", "up"] {
         let prot = ProtFlags::READ | ProtFlags::EXEC;
-        let map = must("mmap", Map::new(&m.open_read(name), LENGTH, prot, MapFlags::PRIVATE));
+        let map = must(
+            "mmap",
+            Map::new(&m.open_read(name), LENGTH, prot, MapFlags::PRIVATE),
+        );
         same_bytes(name, &map.bytes(), &content);
     }
 }
@@ -279,7 +306,10 @@ fn a_mapping_names_the_overlay_file(bed: &Bed) {
         let map = Map::shared_read(&m.open_read(name), LENGTH);
         let maps = must("read maps", std::fs::read_to_string("/proc/self/maps"));
         let start = format!("{:08x}-", map.address as usize);
-        let line = maps.lines().find(|line| line.starts_with(&start)).expect("the mapping");
+        let line = maps
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .expect("the mapping");
         let path = m.at(name).display().to_string();
         assert!(line.ends_with(&path), "{line}");
         let ino = line.split_whitespace().nth(4).expect("inode number");

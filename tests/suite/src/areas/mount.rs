@@ -55,7 +55,9 @@ fn by_fsopen(bed: &Bed) {
         ("upperdir", bed.upper.to_string()),
         ("workdir", bed.work.to_string()),
     ];
-    let options = options.each_ref().map(|(key, value)| (*key, value.as_str()));
+    let options = options
+        .each_ref()
+        .map(|(key, value)| (*key, value.as_str()));
     let m = must("mount", newmount::mount(bed, &options, &bed.mnt));
     assert_layers_show(bed, &m);
 }
@@ -98,7 +100,13 @@ fn read_only_with_upper(bed: &Bed) {
     let flags = MountFlags::RDONLY;
     must(
         "mount read-only",
-        mount(bed.fs.as_str(), bed.mnt.path(), bed.fs.as_str(), flags, data.as_c_str()),
+        mount(
+            bed.fs.as_str(),
+            bed.mnt.path(),
+            bed.fs.as_str(),
+            flags,
+            data.as_c_str(),
+        ),
     );
     bed.mounted(&bed.mnt);
     assert_eq!(bed.mnt.text("low"), "from lower");
@@ -156,11 +164,7 @@ fn read_only_lower_mount(bed: &Bed) {
     bed.mounted(&bed.lower);
     must(
         "remount read-only",
-        rustix::mount::mount_remount(
-            bed.lower.path(),
-            MountFlags::BIND | MountFlags::RDONLY,
-            c"",
-        ),
+        rustix::mount::mount_remount(bed.lower.path(), MountFlags::BIND | MountFlags::RDONLY, c""),
     );
     let m = bed.mount();
     assert_layers_show(bed, &m);
@@ -206,7 +210,10 @@ fn many_lowers(bed: &Bed, count: usize) -> String {
 
 fn five_hundred_lowers(bed: &Bed) {
     let lowerdir = many_lowers(bed, 500);
-    let options = format!("lowerdir={lowerdir},upperdir={},workdir={}", bed.upper, bed.work);
+    let options = format!(
+        "lowerdir={lowerdir},upperdir={},workdir={}",
+        bed.upper, bed.work
+    );
     let m = must("mount", bed.try_mount(&options));
     must("chdir", rustix::process::chdir("/"));
     assert_eq!(m.text("in-0"), "0");
@@ -217,7 +224,10 @@ fn five_hundred_lowers(bed: &Bed) {
 
     must("chdir", rustix::process::chdir(bed.lower.at("layers")));
     bed.lower.sub("layers/500");
-    let options = format!("lowerdir={lowerdir}:500,upperdir={},workdir={}", bed.upper, bed.work);
+    let options = format!(
+        "lowerdir={lowerdir}:500,upperdir={},workdir={}",
+        bed.upper, bed.work
+    );
     let result = bed.try_mount(&options);
     must("chdir", rustix::process::chdir("/"));
     refused(Errno::INVAL, result);
@@ -269,7 +279,10 @@ fn an_overlay_as_lower_layer(bed: &Bed) {
     let at = [bed.aside("m2"), bed.aside("m3")];
     let mut below = first;
     for (level, at) in at.iter().enumerate() {
-        let (upper, work) = (bed.aside(&format!("u{level}")), bed.aside(&format!("w{level}")));
+        let (upper, work) = (
+            bed.aside(&format!("u{level}")),
+            bed.aside(&format!("w{level}")),
+        );
         let options = format!("lowerdir={below},upperdir={upper},workdir={work}");
         let result = bed.try_mount_at(&bed.fs, &options, at);
         if level == 1 {

@@ -80,7 +80,10 @@ fn shown_options_without_upper_mount_again(bed: &Bed) {
 fn odd_characters_are_shown_escaped(bed: &Bed) {
     let lower = bed.lower.sub("a b\tc");
     lower.file("low", "from lower");
-    let options = format!("lowerdir={lower},upperdir={},workdir={}", bed.upper, bed.work);
+    let options = format!(
+        "lowerdir={lower},upperdir={},workdir={}",
+        bed.upper, bed.work
+    );
     let m = must("mount", bed.try_mount(&options));
     let shown = shown_options(&m);
     assert!(shown.contains("/a\\040b\\011c,"), "{shown}");
@@ -129,11 +132,7 @@ fn reconfigure_refuses_layer_options(bed: &Bed) {
     let m = bed.mount();
     let context = must(
         "fspick",
-        fspick(
-            rustix::fs::CWD,
-            m.path(),
-            FsPickFlags::FSPICK_CLOEXEC,
-        ),
+        fspick(rustix::fs::CWD, m.path(), FsPickFlags::FSPICK_CLOEXEC),
     );
     refused(
         Errno::INVAL,
@@ -145,7 +144,9 @@ fn reconfigure_refuses_layer_options(bed: &Bed) {
 
 fn the_type_is_registered(bed: &Bed) {
     let list = must("read", std::fs::read_to_string("/proc/filesystems"));
-    assert!(list.lines().any(|line| line == format!("nodev\t{}", bed.fs)));
+    assert!(list
+        .lines()
+        .any(|line| line == format!("nodev\t{}", bed.fs)));
 }
 
 fn bind_mounts_show_the_same(bed: &Bed) {

@@ -54,7 +54,10 @@ fn refuse_with(bed: &Bed, want: Errno, key: &str, value: &str) {
             value.clone_into(&mut option.1);
         }
     }
-    let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let options: Vec<_> = options
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     refuse(bed, want, &options.join(","));
 }
 
@@ -63,7 +66,11 @@ fn no_options(bed: &Bed) {
 }
 
 fn no_lowerdir(bed: &Bed) {
-    refuse(bed, Errno::INVAL, &format!("upperdir={},workdir={}", bed.upper, bed.work));
+    refuse(
+        bed,
+        Errno::INVAL,
+        &format!("upperdir={},workdir={}", bed.upper, bed.work),
+    );
 }
 
 fn an_empty_lowerdir(bed: &Bed) {
@@ -80,11 +87,20 @@ fn an_unknown_option(bed: &Bed) {
 }
 
 fn an_option_without_its_value(bed: &Bed) {
-    refuse(bed, Errno::INVAL, &format!("lowerdir={},upperdir,workdir", bed.lower));
+    refuse(
+        bed,
+        Errno::INVAL,
+        &format!("lowerdir={},upperdir,workdir", bed.lower),
+    );
 }
 
 fn a_missing_lower(bed: &Bed) {
-    refuse_with(bed, Errno::NOENT, "lowerdir", &bed.lower.join("no").to_string());
+    refuse_with(
+        bed,
+        Errno::NOENT,
+        "lowerdir",
+        &bed.lower.join("no").to_string(),
+    );
 }
 
 fn a_missing_second_lower(bed: &Bed) {
@@ -93,25 +109,49 @@ fn a_missing_second_lower(bed: &Bed) {
 }
 
 fn a_missing_upper(bed: &Bed) {
-    refuse_with(bed, Errno::NOENT, "upperdir", &bed.upper.join("no").to_string());
+    refuse_with(
+        bed,
+        Errno::NOENT,
+        "upperdir",
+        &bed.upper.join("no").to_string(),
+    );
 }
 
 fn a_missing_work(bed: &Bed) {
-    refuse_with(bed, Errno::NOENT, "workdir", &bed.work.join("no").to_string());
+    refuse_with(
+        bed,
+        Errno::NOENT,
+        "workdir",
+        &bed.work.join("no").to_string(),
+    );
 }
 
 fn a_file_as_lower(bed: &Bed) {
     bed.lower.file("file", "");
-    refuse_with(bed, Errno::INVAL, "lowerdir", &bed.lower.join("file").to_string());
+    refuse_with(
+        bed,
+        Errno::INVAL,
+        "lowerdir",
+        &bed.lower.join("file").to_string(),
+    );
 }
 
 fn a_file_as_upper(bed: &Bed) {
     bed.upper.file("file", "");
-    refuse_with(bed, Errno::INVAL, "upperdir", &bed.upper.join("file").to_string());
+    refuse_with(
+        bed,
+        Errno::INVAL,
+        "upperdir",
+        &bed.upper.join("file").to_string(),
+    );
 }
 
 fn upper_without_work(bed: &Bed) {
-    refuse(bed, Errno::INVAL, &format!("lowerdir={},upperdir={}", bed.lower, bed.upper));
+    refuse(
+        bed,
+        Errno::INVAL,
+        &format!("lowerdir={},upperdir={}", bed.lower, bed.upper),
+    );
 }
 
 fn a_trailing_colon(bed: &Bed) {
@@ -142,7 +182,12 @@ fn a_lower_twice(bed: &Bed) {
 
 fn a_lower_inside_another(bed: &Bed) {
     let inside = bed.lower.sub("inside");
-    refuse_with(bed, Errno::LOOP, "lowerdir", &format!("{inside}:{}", bed.lower));
+    refuse_with(
+        bed,
+        Errno::LOOP,
+        "lowerdir",
+        &format!("{inside}:{}", bed.lower),
+    );
 }
 
 fn lower_is_upper(bed: &Bed) {

@@ -100,7 +100,10 @@ fn truncate_a_read_only_file(bed: &Bed) {
     for name in names {
         m.chmod(name, 0o444);
         as_user(USER, || {
-            refused(Errno::ACCESS, try_open(&m, name, OFlags::RDONLY | OFlags::TRUNC));
+            refused(
+                Errno::ACCESS,
+                try_open(&m, name, OFlags::RDONLY | OFlags::TRUNC),
+            );
         });
         drop(m.open(name, OFlags::RDONLY | OFlags::TRUNC));
         assert_eq!(m.stat(name).st_size, 0);
@@ -113,7 +116,10 @@ fn create_and_exclusive(bed: &Bed) {
         let flags = OFlags::RDWR | OFlags::CREATE;
         refused(Errno::EXIST, try_open(&m, name, flags | OFlags::EXCL));
         let mut text = String::new();
-        must("read", must("open", try_open(&m, name, flags)).read_to_string(&mut text));
+        must(
+            "read",
+            must("open", try_open(&m, name, flags)).read_to_string(&mut text),
+        );
         assert_eq!(text, "content");
     }
     drop(must(
@@ -130,7 +136,10 @@ fn create_and_exclusive(bed: &Bed) {
 fn directory(bed: &Bed) {
     let (m, names) = three_files(bed);
     for name in names {
-        refused(Errno::NOTDIR, try_open(&m, name, OFlags::RDONLY | OFlags::DIRECTORY));
+        refused(
+            Errno::NOTDIR,
+            try_open(&m, name, OFlags::RDONLY | OFlags::DIRECTORY),
+        );
     }
     drop(m.open("", OFlags::RDONLY | OFlags::DIRECTORY));
 }
@@ -142,8 +151,14 @@ fn a_directory_is_not_written(bed: &Bed) {
     for name in ["", "low", "up"] {
         refused(Errno::ISDIR, try_open(&m, name, OFlags::WRONLY));
         refused(Errno::ISDIR, try_open(&m, name, OFlags::RDWR));
-        refused(Errno::ISDIR, try_open(&m, name, OFlags::RDONLY | OFlags::CREATE));
-        refused(Errno::ISDIR, rustix::io::read(m.open_read(name), &mut [0; 8]));
+        refused(
+            Errno::ISDIR,
+            try_open(&m, name, OFlags::RDONLY | OFlags::CREATE),
+        );
+        refused(
+            Errno::ISDIR,
+            rustix::io::read(m.open_read(name), &mut [0; 8]),
+        );
     }
 }
 
@@ -235,7 +250,10 @@ fn temporary_file_gets_a_name(bed: &Bed) {
     refused(Errno::EXIST, give_name(&file, &m, "dir/taken"));
     must("linkat", give_name(&file, &m, "dir/name"));
     assert_eq!(m.text("dir/name"), "named later");
-    assert_eq!(must("fstat", fstat(&file)).st_ino, m.stat("dir/name").st_ino);
+    assert_eq!(
+        must("fstat", fstat(&file)).st_ino,
+        m.stat("dir/name").st_ino
+    );
     assert_eq!(m.stat("dir/name").st_nlink, 1);
     must("write", file.write_all(b", written on"));
     drop(file);
@@ -259,7 +277,11 @@ fn temporary_file_of_a_user(bed: &Bed) {
     as_user(USER, || {
         refused(
             Errno::ACCESS,
-            open(m.path(), OFlags::TMPFILE | OFlags::RDWR, Mode::from_raw_mode(0o600)),
+            open(
+                m.path(),
+                OFlags::TMPFILE | OFlags::RDWR,
+                Mode::from_raw_mode(0o600),
+            ),
         );
         let mut file = m.open_temporary("dir");
         must("write", file.write_all(b"mine"));

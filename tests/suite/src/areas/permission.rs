@@ -84,14 +84,23 @@ fn a_new_file_belongs_to_its_maker(bed: &Bed) {
             m.file(&format!("{dir}/file"), "");
             m.sub(&format!("{dir}/dir"));
             m.symlink("x", &format!("{dir}/link"));
-            m.node(&format!("{dir}/fifo"), rustix::fs::FileType::Fifo, 0o644, (0, 0));
+            m.node(
+                &format!("{dir}/fifo"),
+                rustix::fs::FileType::Fifo,
+                0o644,
+                (0, 0),
+            );
         }
     });
     for dir in ["low", "up"] {
         for name in ["file", "dir", "link", "fifo"] {
             for root in [&m, &bed.upper] {
                 let stat = root.stat(&format!("{dir}/{name}"));
-                assert_eq!((stat.st_uid, stat.st_gid), (USER, OTHER_USER), "{dir}/{name}");
+                assert_eq!(
+                    (stat.st_uid, stat.st_gid),
+                    (USER, OTHER_USER),
+                    "{dir}/{name}"
+                );
             }
         }
     }
@@ -125,7 +134,9 @@ fn group_rights(bed: &Bed) {
     bed.lower.file_mode("low", "content", 0o660);
     bed.lower.chown("low", 0, USER);
     let m = bed.mount();
-    as_user(OTHER_USER, || refused(Errno::ACCESS, std::fs::read(m.at("low"))));
+    as_user(OTHER_USER, || {
+        refused(Errno::ACCESS, std::fs::read(m.at("low")))
+    });
     as_user(USER, || m.append("low", b", more"));
     assert_eq!(m.text("low"), "content, more");
     assert_eq!(bed.upper.stat("low").st_gid, USER);
@@ -141,7 +152,10 @@ fn a_refused_write_copies_nothing_up(bed: &Bed) {
             refused(Errno::ACCESS, std::fs::remove_file(m.at(name)));
         }
         refused(Errno::ACCESS, std::fs::write(m.at("dir/new"), ""));
-        refused(Errno::ACCESS, rustix::fs::rename(m.at("low"), m.at("moved")));
+        refused(
+            Errno::ACCESS,
+            rustix::fs::rename(m.at("low"), m.at("moved")),
+        );
         refused(Errno::ACCESS, std::fs::create_dir(m.at("dir/sub")));
     });
     assert!(bed.upper.names("").is_empty());
@@ -150,7 +164,14 @@ fn a_refused_write_copies_nothing_up(bed: &Bed) {
 fn only_the_owner_changes_the_mode(bed: &Bed) {
     user_file(bed, "own", 0o644);
     let m = bed.mount();
-    let chmod = || chmodat(CWD, m.at("own"), Mode::from_raw_mode(0o600), AtFlags::empty());
+    let chmod = || {
+        chmodat(
+            CWD,
+            m.at("own"),
+            Mode::from_raw_mode(0o600),
+            AtFlags::empty(),
+        )
+    };
     as_user(OTHER_USER, || refused(Errno::PERM, chmod()));
     assert!(!bed.upper.exists("own"));
     as_user(USER, || must("chmod", chmod()));
@@ -210,7 +231,10 @@ fn a_sticky_directory(bed: &Bed) {
     let m = bed.mount();
     as_user(USER, || {
         refused(Errno::PERM, std::fs::remove_file(m.at("dir/of-root")));
-        refused(Errno::PERM, rustix::fs::rename(m.at("dir/of-root"), m.at("dir/x")));
+        refused(
+            Errno::PERM,
+            rustix::fs::rename(m.at("dir/of-root"), m.at("dir/x")),
+        );
         m.rename("dir/of-user", "dir/renamed");
         refused(
             Errno::PERM,
@@ -260,7 +284,10 @@ fn the_umask_counts(bed: &Bed) {
     in_child(|| {
         rustix::process::umask(Mode::from_raw_mode(0o027));
         drop(m.create("file", 0o666));
-        must("mkdir", rustix::fs::mkdir(m.at("dir"), Mode::from_raw_mode(0o777)));
+        must(
+            "mkdir",
+            rustix::fs::mkdir(m.at("dir"), Mode::from_raw_mode(0o777)),
+        );
         m.node("fifo", rustix::fs::FileType::Fifo, 0o666, (0, 0));
     });
     assert_eq!(m.mode("file"), 0o640);
@@ -314,7 +341,10 @@ fn a_descriptor_keeps_its_right(bed: &Bed) {
     m.chmod("low", 0);
     in_child(|| {
         become_user(USER, USER);
-        must("write by an inherited descriptor", rustix::io::write(&file, b"CONTENT"));
+        must(
+            "write by an inherited descriptor",
+            rustix::io::write(&file, b"CONTENT"),
+        );
         let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
         refused(Errno::ACCESS, std::fs::read(again));
     });
@@ -324,7 +354,9 @@ fn a_descriptor_keeps_its_right(bed: &Bed) {
 fn the_mounter_is_not_the_caller(bed: &Bed) {
     // The layers are in directories that only root may enter, so this works
     // only by the mounter's rights.
-    bed.lower.sub_mode("dir", 0o777).file_mode("low", "content", 0o666);
+    bed.lower
+        .sub_mode("dir", 0o777)
+        .file_mode("low", "content", 0o666);
     let m = bed.mount();
     as_user(USER, || {
         refused(Errno::ACCESS, std::fs::read(bed.lower.at("dir/low")));
@@ -363,7 +395,10 @@ fn no_atime_needs_ownership(bed: &Bed) {
     let m = bed.mount();
     let flags = OFlags::RDONLY | OFlags::NOATIME;
     as_user(OTHER_USER, || {
-        refused(Errno::PERM, rustix::fs::open(m.at("own"), flags, Mode::empty()));
+        refused(
+            Errno::PERM,
+            rustix::fs::open(m.at("own"), flags, Mode::empty()),
+        );
     });
     as_user(USER, || drop(m.open("own", flags)));
 }
@@ -380,7 +415,10 @@ fn copy_up_by_a_user_keeps_the_owner(bed: &Bed) {
     for root in [&m, &bed.upper] {
         let (dir, low) = (root.stat("dir"), root.stat("dir/low"));
         assert_eq!((dir.st_uid, dir.st_gid, root.mode("dir")), (12, 34, 0o777));
-        assert_eq!((low.st_uid, low.st_gid, root.mode("dir/low")), (56, 78, 0o646));
+        assert_eq!(
+            (low.st_uid, low.st_gid, root.mode("dir/low")),
+            (56, 78, 0o646)
+        );
     }
 }
 

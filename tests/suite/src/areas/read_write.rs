@@ -200,8 +200,14 @@ fn append_by_pwritev2(bed: &Bed) {
     let m = bed.mount();
     let file = m.open_rw("file");
     let piece = [IoSlice::new(b", more")];
-    must("pwritev2", pwritev2(&file, &piece, 0, ReadWriteFlags::APPEND));
-    must("pwritev2", pwritev2(&file, &piece, 7, ReadWriteFlags::DSYNC));
+    must(
+        "pwritev2",
+        pwritev2(&file, &piece, 0, ReadWriteFlags::APPEND),
+    );
+    must(
+        "pwritev2",
+        pwritev2(&file, &piece, 7, ReadWriteFlags::DSYNC),
+    );
     assert_eq!(m.text("file"), "content, more");
 }
 
@@ -220,7 +226,11 @@ fn by_io_uring(bed: &Bed) {
         unsafe { ring.submission().push(&request) }.expect("room in the ring");
         must("io_uring_enter", ring.submit_and_wait(1));
         let result = ring.completion().next().expect("a completion").result();
-        assert!(result >= 0, "{}", std::io::Error::from_raw_os_error(-result));
+        assert!(
+            result >= 0,
+            "{}",
+            std::io::Error::from_raw_os_error(-result)
+        );
     }
     assert_eq!(m.text("file"), "CONTENT, and more");
     assert_eq!(bed.upper.text("file"), "CONTENT, and more");

@@ -90,13 +90,26 @@ fn dot_and_dot_dot_are_shown_once(bed: &Bed) {
 }
 
 fn types_are_those_of_stat(bed: &Bed) {
-    for layer in [bed.lower.sub("dir"), bed.upper.sub("dir"), bed.lower.sub("low")] {
-        let prefix = if layer.path().starts_with(bed.upper.path()) { "up" } else { "low" };
+    for layer in [
+        bed.lower.sub("dir"),
+        bed.upper.sub("dir"),
+        bed.lower.sub("low"),
+    ] {
+        let prefix = if layer.path().starts_with(bed.upper.path()) {
+            "up"
+        } else {
+            "low"
+        };
         layer.file(&format!("{prefix}-file"), "");
         layer.sub(&format!("{prefix}-dir"));
         layer.symlink("x", &format!("{prefix}-link"));
         layer.node(&format!("{prefix}-fifo"), FileType::Fifo, 0o644, (0, 0));
-        layer.node(&format!("{prefix}-char"), FileType::CharacterDevice, 0o644, (1, 5));
+        layer.node(
+            &format!("{prefix}-char"),
+            FileType::CharacterDevice,
+            0o644,
+            (1, 5),
+        );
     }
     let m = bed.mount();
     for dir in ["dir", "low"] {

@@ -226,9 +226,7 @@ fn invalid_positions(bed: &Bed) {
     let dir = m.open_read("dir");
     refused(Errno::INVAL, seek(&dir, SeekFrom::Current(-1)));
     // SAFETY: lseek takes no memory.
-    let result = unsafe {
-        libc::lseek(std::os::fd::AsRawFd::as_raw_fd(&dir), -1, libc::SEEK_SET)
-    };
+    let result = unsafe { libc::lseek(std::os::fd::AsRawFd::as_raw_fd(&dir), -1, libc::SEEK_SET) };
     assert_eq!(result, -1);
     assert_eq!(listing::rest(&dir).len(), COUNT + 2);
 }

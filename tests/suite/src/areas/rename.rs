@@ -128,9 +128,18 @@ fn into_other_directories(bed: &Bed) {
     m.rename("up/c", "both/c");
     for _ in 0..2 {
         let m = &bed.mnt;
-        assert_eq!((m.names("low"), m.text("low/b")), (vec!["b".into()], "2".into()));
-        assert_eq!((m.names("both"), m.text("both/c")), (vec!["c".into()], "3".into()));
-        assert_eq!((m.names("up"), m.text("up/a")), (vec!["a".into()], "1".into()));
+        assert_eq!(
+            (m.names("low"), m.text("low/b")),
+            (vec!["b".into()], "2".into())
+        );
+        assert_eq!(
+            (m.names("both"), m.text("both/c")),
+            (vec!["c".into()], "3".into())
+        );
+        assert_eq!(
+            (m.names("up"), m.text("up/a")),
+            (vec!["a".into()], "1".into())
+        );
         bed.remount_fresh();
     }
     assert!(bed.upper.is_whiteout("low/a"));
@@ -220,7 +229,8 @@ fn special_files(bed: &Bed) {
     let names = ["link", "fifo", "char", "sock"];
     bed.lower.symlink("x", "link");
     bed.lower.node("fifo", FileType::Fifo, 0o640, (0, 0));
-    bed.lower.node("char", FileType::CharacterDevice, 0o640, (1, 3));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o640, (1, 3));
     bed.lower.node("sock", FileType::Socket, 0o640, (0, 0));
     let m = bed.mount();
     let kinds = names.map(|name| (m.kind(name), m.mode(name), m.stat(name).st_rdev));
@@ -326,7 +336,10 @@ fn the_old_name_is_free(bed: &Bed) {
     m.file("name", "new");
     for _ in 0..2 {
         let m: &Dir = &bed.mnt;
-        assert_eq!((m.text("name"), m.text("moved")), ("new".into(), "old".into()));
+        assert_eq!(
+            (m.text("name"), m.text("moved")),
+            ("new".into(), "old".into())
+        );
         bed.remount_fresh();
     }
 }

@@ -32,7 +32,10 @@ fn noreplace(bed: &Bed) {
     bed.upper.file("up-target", "");
     let m = bed.mount();
     for target in ["low-target", "up-target"] {
-        refused(Errno::EXIST, with(&m, "low", target, RenameFlags::NOREPLACE));
+        refused(
+            Errno::EXIST,
+            with(&m, "low", target, RenameFlags::NOREPLACE),
+        );
     }
     must("rename", with(&m, "low", "new", RenameFlags::NOREPLACE));
     assert_eq!(m.text("new"), "1");

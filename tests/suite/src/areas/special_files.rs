@@ -29,8 +29,18 @@ tests! {
 
 fn nodes_are_shown(bed: &Bed) {
     for (layer, prefix) in [(&bed.lower, "low"), (&bed.upper, "up")] {
-        layer.node(&format!("{prefix}-char"), FileType::CharacterDevice, 0o640, (1, 3));
-        layer.node(&format!("{prefix}-block"), FileType::BlockDevice, 0o600, (259, 12345));
+        layer.node(
+            &format!("{prefix}-char"),
+            FileType::CharacterDevice,
+            0o640,
+            (1, 3),
+        );
+        layer.node(
+            &format!("{prefix}-block"),
+            FileType::BlockDevice,
+            0o600,
+            (259, 12345),
+        );
         layer.node(&format!("{prefix}-fifo"), FileType::Fifo, 0o622, (0, 0));
         layer.node(&format!("{prefix}-sock"), FileType::Socket, 0o600, (0, 0));
         layer.chmod(&format!("{prefix}-fifo"), 0o622);
@@ -83,15 +93,23 @@ fn a_device_is_used(bed: &Bed) {
 }
 
 fn opening_a_device_copies_nothing_up(bed: &Bed) {
-    bed.lower.node("null", FileType::CharacterDevice, 0o666, (1, 3));
+    bed.lower
+        .node("null", FileType::CharacterDevice, 0o666, (1, 3));
     let m = bed.mount();
-    must("write", m.open("null", OFlags::WRONLY | OFlags::TRUNC).write_all(b"x"));
+    must(
+        "write",
+        m.open("null", OFlags::WRONLY | OFlags::TRUNC)
+            .write_all(b"x"),
+    );
     assert!(bed.upper.names("").is_empty());
 }
 
 fn through_fifo(m: &crate::support::dir::Dir, name: &str) {
     let writer = Child::spawn(|| {
-        must("write", m.open(name, OFlags::WRONLY).write_all(b"through the fifo"));
+        must(
+            "write",
+            m.open(name, OFlags::WRONLY).write_all(b"through the fifo"),
+        );
     });
     let mut text = String::new();
     must("read", m.open_read(name).read_to_string(&mut text));
@@ -178,14 +196,21 @@ fn whiteouts_cannot_be_made(bed: &Bed) {
     let mode = Mode::from_raw_mode(0o644);
     refused(
         Errno::PERM,
-        mknodat(CWD, m.at("device"), FileType::CharacterDevice, mode, makedev(0, 0)),
+        mknodat(
+            CWD,
+            m.at("device"),
+            FileType::CharacterDevice,
+            mode,
+            makedev(0, 0),
+        ),
     );
     assert!(bed.upper.names("").is_empty());
     bed.assert_work_is_empty();
 }
 
 fn nodes_are_removed_and_replaced(bed: &Bed) {
-    bed.lower.node("char", FileType::CharacterDevice, 0o644, (1, 3));
+    bed.lower
+        .node("char", FileType::CharacterDevice, 0o644, (1, 3));
     bed.lower.node("fifo", FileType::Fifo, 0o644, (0, 0));
     let m = bed.mount();
     m.unlink("char");

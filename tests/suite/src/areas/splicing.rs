@@ -37,7 +37,10 @@ fn splice_from_a_pipe(bed: &Bed) {
     must("write", rustix::io::write(&writer, b"spliced"));
     let mut position = 2;
     let flags = SpliceFlags::empty();
-    let moved = must("splice", splice(&reader, None, &file, Some(&mut position), 7, flags));
+    let moved = must(
+        "splice",
+        splice(&reader, None, &file, Some(&mut position), 7, flags),
+    );
     assert_eq!((moved, position), (7, 9));
     assert_eq!(m.text("low"), "01spliced9");
     assert_eq!(bed.upper.text("low"), "01spliced9");
@@ -50,7 +53,10 @@ fn splice_from_a_lower_file_by_position(bed: &Bed) {
     let mut file = m.open_read("low");
     let (reader, writer) = must("pipe", pipe());
     let flags = SpliceFlags::empty();
-    assert_eq!(must("splice", splice(&file, None, &writer, None, 4, flags)), 4);
+    assert_eq!(
+        must("splice", splice(&file, None, &writer, None, 4, flags)),
+        4
+    );
     let mut bytes = [0; 4];
     must("read", rustix::io::read(&reader, &mut bytes));
     assert_eq!(&bytes, b"0123");
@@ -97,7 +103,10 @@ fn tee_from_a_lower_file(bed: &Bed) {
     let m = bed.mount();
     let ((r1, w1), (r2, w2)) = (must("pipe", pipe()), must("pipe", pipe()));
     let flags = SpliceFlags::empty();
-    must("splice", splice(m.open_read("low"), None, &w1, None, 7, flags));
+    must(
+        "splice",
+        splice(m.open_read("low"), None, &w1, None, 7, flags),
+    );
     assert_eq!(must("tee", tee(&r1, &w2, 7, flags)), 7);
     m.file("low", "changed");
     for reader in [&r1, &r2] {
@@ -117,11 +126,17 @@ fn copy_file_range_within_the_overlay(bed: &Bed) {
         let from = m.open_read(name);
         let mut left = LENGTH;
         while left > 0 {
-            let copied = must("copy_file_range", copy_file_range(&from, None, &copy, None, left));
+            let copied = must(
+                "copy_file_range",
+                copy_file_range(&from, None, &copy, None, left),
+            );
             assert_ne!(copied, 0);
             left -= copied;
         }
-        assert_eq!(must("at the end", copy_file_range(&from, None, &copy, None, 1)), 0);
+        assert_eq!(
+            must("at the end", copy_file_range(&from, None, &copy, None, 1)),
+            0
+        );
         same_bytes(name, &m.read(&format!("copy-of-{name}")), &content);
         assert_eq!(m.stat(&format!("copy-of-{name}")).st_size, LENGTH as i64);
     }

@@ -57,7 +57,10 @@ fn long_targets(bed: &Bed) {
         assert_eq!(bed.upper.target(&format!("new-{length}")), target);
         assert_eq!(bed.upper.target(&format!("low-{length}")), target);
     }
-    refused(Errno::NAMETOOLONG, rustix::fs::symlink("t".repeat(4096), m.at("x")));
+    refused(
+        Errno::NAMETOOLONG,
+        rustix::fs::symlink("t".repeat(4096), m.at("x")),
+    );
 }
 
 fn made_through_the_overlay(bed: &Bed) {
@@ -130,7 +133,10 @@ fn creating_through_a_dangling_one(bed: &Bed) {
     assert_eq!(m.kind("link"), FileType::Symlink);
     refused(
         Errno::EXIST,
-        std::fs::OpenOptions::new().write(true).create_new(true).open(m.at("link")),
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(m.at("link")),
     );
 }
 
@@ -140,7 +146,11 @@ fn no_follow_is_obeyed(bed: &Bed) {
     let m = bed.mount();
     refused(
         Errno::LOOP,
-        rustix::fs::open(m.at("link"), OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty()),
+        rustix::fs::open(
+            m.at("link"),
+            OFlags::RDONLY | OFlags::NOFOLLOW,
+            Mode::empty(),
+        ),
     );
     let link = m.open("link", OFlags::PATH | OFlags::NOFOLLOW);
     let target = must("readlinkat", rustix::fs::readlinkat(&link, "", Vec::new()));

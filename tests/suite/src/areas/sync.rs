@@ -84,7 +84,10 @@ fn sync_file_range(bed: &Bed) {
     must("write", rustix::io::write(&file, b"CONTENT"));
     let flags = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     // SAFETY: the call takes no memory.
-    assert_eq!(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) }, 0);
+    assert_eq!(
+        unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) },
+        0
+    );
 }
 
 fn fsync_of_an_old_descriptor(bed: &Bed) {
@@ -110,7 +113,10 @@ fn fadvise_of_files(bed: &Bed) {
             Advice::DontNeed,
             Advice::Normal,
         ] {
-            must("fadvise", fadvise(&file, 0, NonZeroU64::new(100_000), advice));
+            must(
+                "fadvise",
+                fadvise(&file, 0, NonZeroU64::new(100_000), advice),
+            );
         }
     }
     // SAFETY: the call takes no memory.
@@ -133,9 +139,6 @@ fn readahead(bed: &Bed) {
     let file = m.open_read("low");
     // SAFETY: the call takes no memory.
     assert_eq!(unsafe { libc::readahead(file.as_raw_fd(), 0, 100_000) }, 0);
-    refused(
-        Errno::BADF,
-        rustix::io::write(&file, b"x"),
-    );
+    refused(Errno::BADF, rustix::io::write(&file, b"x"));
     assert_eq!(m.read("low"), vec![1; 100_000]);
 }

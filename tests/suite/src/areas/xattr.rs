@@ -80,7 +80,10 @@ fn set_replace_and_remove(bed: &Bed) {
         }
         assert_eq!(m.text(name), "content");
     }
-    assert!(!bed.lower.xattr_names("low").contains(&"user.note".to_owned()));
+    assert!(!bed
+        .lower
+        .xattr_names("low")
+        .contains(&"user.note".to_owned()));
 }
 
 fn of_a_directory(bed: &Bed) {
@@ -94,7 +97,10 @@ fn of_a_directory(bed: &Bed) {
     assert_eq!(m.xattr("both", "user.other"), None);
     for name in ["low", "both", ""] {
         m.set_xattr(name, "user.note", b"new");
-        assert_eq!(bed.upper.xattr(name, "user.note").as_deref(), Some(&b"new"[..]));
+        assert_eq!(
+            bed.upper.xattr(name, "user.note").as_deref(),
+            Some(&b"new"[..])
+        );
     }
 }
 
@@ -102,9 +108,15 @@ fn through_descriptors(bed: &Bed) {
     let (m, names) = files(bed);
     for name in names {
         let file = m.open_read(name);
-        must("fsetxattr", fsetxattr(&file, "user.note", b"value", XattrFlags::empty()));
+        must(
+            "fsetxattr",
+            fsetxattr(&file, "user.note", b"value", XattrFlags::empty()),
+        );
         let mut value = [0_u8; 16];
-        assert_eq!(must("fgetxattr", fgetxattr(&file, "user.note", &mut value)), 5);
+        assert_eq!(
+            must("fgetxattr", fgetxattr(&file, "user.note", &mut value)),
+            5
+        );
         assert_eq!(&value[..5], b"value");
         let mut list = [0_u8; 256];
         let length = must("flistxattr", flistxattr(&file, &mut list));
@@ -142,18 +154,25 @@ fn large_values(bed: &Bed) {
 fn buffers_too_small(bed: &Bed) {
     bed.lower.file("low", "content");
     bed.lower.set_xattr("low", "user.note", b"value");
-    bed.lower.set_xattr("low", "trusted.overlay.private", b"hidden");
+    bed.lower
+        .set_xattr("low", "trusted.overlay.private", b"hidden");
     let m = bed.mount();
     let (size, list_size) = sizes(&m, "low");
     assert_eq!(size, 5);
     assert!(list_size >= "user.note\0".len());
-    refused(Errno::RANGE, getxattr(m.at("low"), "user.note", &mut [0_u8; 4]));
+    refused(
+        Errno::RANGE,
+        getxattr(m.at("low"), "user.note", &mut [0_u8; 4]),
+    );
     refused(Errno::RANGE, listxattr(m.at("low"), &mut [0_u8; 4]));
 }
 
 /// What is told without a buffer: how long the attribute and the list are.
 fn sizes(m: &Dir, name: &str) -> (usize, usize) {
-    let path = must("path", std::ffi::CString::new(m.at(name).into_os_string().into_encoded_bytes()));
+    let path = must(
+        "path",
+        std::ffi::CString::new(m.at(name).into_os_string().into_encoded_bytes()),
+    );
     let key = c"user.note".as_ptr();
     // SAFETY: the strings end with a zero, and no buffer is given.
     let sizes = unsafe {
@@ -169,10 +188,16 @@ fn sizes(m: &Dir, name: &str) -> (usize, usize) {
 fn of_what_is_not_there(bed: &Bed) {
     let (m, names) = files(bed);
     for name in names {
-        refused(Errno::NODATA, getxattr(m.at(name), "user.none", &mut [0_u8; 4]));
+        refused(
+            Errno::NODATA,
+            getxattr(m.at(name), "user.none", &mut [0_u8; 4]),
+        );
         refused(Errno::NODATA, removexattr(m.at(name), "user.none"));
     }
-    refused(Errno::NOENT, getxattr(m.at("none"), "user.none", &mut [0_u8; 4]));
+    refused(
+        Errno::NOENT,
+        getxattr(m.at("none"), "user.none", &mut [0_u8; 4]),
+    );
 }
 
 fn removal_without_one_copies_nothing_up(bed: &Bed) {
@@ -223,7 +248,10 @@ fn those_of_the_format_are_hidden(bed: &Bed) {
     }
     // Nor are they copied up, except those that the overlay makes itself.
     m.append("low/file", b"more");
-    assert_eq!(bed.upper.xattr("low/file", "trusted.overlay.something"), None);
+    assert_eq!(
+        bed.upper.xattr("low/file", "trusted.overlay.something"),
+        None
+    );
     assert_eq!(bed.upper.xattr("low/file", "trusted.overlay.opaque"), None);
 }
 
@@ -231,15 +259,25 @@ fn those_of_the_format_are_escaped_when_set(bed: &Bed) {
     let (m, names) = files(bed);
     for name in names {
         m.set_xattr(name, "trusted.overlay.opaque", b"mine");
-        assert_eq!(m.xattr(name, "trusted.overlay.opaque").as_deref(), Some(&b"mine"[..]));
-        assert!(m.xattr_names(name).contains(&"trusted.overlay.opaque".to_owned()));
+        assert_eq!(
+            m.xattr(name, "trusted.overlay.opaque").as_deref(),
+            Some(&b"mine"[..])
+        );
+        assert!(m
+            .xattr_names(name)
+            .contains(&"trusted.overlay.opaque".to_owned()));
         assert_eq!(bed.upper.xattr(name, "trusted.overlay.opaque"), None);
         assert_eq!(
-            bed.upper.xattr(name, "trusted.overlay.overlay.opaque").as_deref(),
+            bed.upper
+                .xattr(name, "trusted.overlay.overlay.opaque")
+                .as_deref(),
             Some(&b"mine"[..])
         );
         m.remove_xattr(name, "trusted.overlay.opaque");
-        assert_eq!(bed.upper.xattr(name, "trusted.overlay.overlay.opaque"), None);
+        assert_eq!(
+            bed.upper.xattr(name, "trusted.overlay.overlay.opaque"),
+            None
+        );
     }
 }
 
@@ -252,39 +290,62 @@ fn user_attributes_need_rights(bed: &Bed) {
     let m = bed.mount();
     as_user(USER, || {
         let set = |name| setxattr(m.at(name), "user.note", b"new", XattrFlags::empty());
-        refused(Errno::ACCESS, getxattr(m.at("private"), "user.note", &mut [0_u8; 8]));
-        assert_eq!(m.xattr("readable", "user.note").as_deref(), Some(&b"value"[..]));
+        refused(
+            Errno::ACCESS,
+            getxattr(m.at("private"), "user.note", &mut [0_u8; 8]),
+        );
+        assert_eq!(
+            m.xattr("readable", "user.note").as_deref(),
+            Some(&b"value"[..])
+        );
         refused(Errno::ACCESS, set("readable"));
         must("setxattr", set("writable"));
     });
     assert!(!bed.upper.exists("readable"));
-    assert_eq!(bed.upper.xattr("writable", "user.note").as_deref(), Some(&b"new"[..]));
+    assert_eq!(
+        bed.upper.xattr("writable", "user.note").as_deref(),
+        Some(&b"new"[..])
+    );
 }
 
 fn of_special_files(bed: &Bed) {
-    bed.lower.node("fifo", rustix::fs::FileType::Fifo, 0o644, (0, 0));
+    bed.lower
+        .node("fifo", rustix::fs::FileType::Fifo, 0o644, (0, 0));
     let m = bed.mount();
     refused(
         Errno::PERM,
         setxattr(m.at("fifo"), "user.note", b"value", XattrFlags::empty()),
     );
     m.set_xattr("fifo", "trusted.note", b"value");
-    assert_eq!(bed.upper.xattr("fifo", "trusted.note").as_deref(), Some(&b"value"[..]));
+    assert_eq!(
+        bed.upper.xattr("fifo", "trusted.note").as_deref(),
+        Some(&b"value"[..])
+    );
 }
 
 fn of_symlinks(bed: &Bed) {
     bed.lower.file("target", "content");
     bed.lower.symlink("target", "link");
     bed.lower.set_xattr("link", "trusted.note", b"of the link");
-    bed.lower.set_xattr("target", "trusted.note", b"of the target");
+    bed.lower
+        .set_xattr("target", "trusted.note", b"of the target");
     let m = bed.mount();
     let mut value = [0_u8; 32];
-    let length = must("lgetxattr", lgetxattr(m.at("link"), "trusted.note", &mut value));
+    let length = must(
+        "lgetxattr",
+        lgetxattr(m.at("link"), "trusted.note", &mut value),
+    );
     assert_eq!(&value[..length], b"of the link");
-    let length = must("getxattr", getxattr(m.at("link"), "trusted.note", &mut value));
+    let length = must(
+        "getxattr",
+        getxattr(m.at("link"), "trusted.note", &mut value),
+    );
     assert_eq!(&value[..length], b"of the target");
     m.chown("link", 1, 1);
-    assert_eq!(bed.upper.xattr("link", "trusted.note").as_deref(), Some(&b"of the link"[..]));
+    assert_eq!(
+        bed.upper.xattr("link", "trusted.note").as_deref(),
+        Some(&b"of the link"[..])
+    );
 }
 
 fn names_that_are_refused(bed: &Bed) {
