@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use kernel::prelude::*;
-use overlayfs::OverlayRegistration;
+use overlayfs::{OverlayRegistration, OverlayType};
 
 module! {
     type: Rovl,
@@ -16,12 +16,14 @@ module! {
 }
 
 struct Rovl {
-    _registration: Pin<KBox<OverlayRegistration>>,
+    _registration: OverlayRegistration,
 }
+
+static TYPE: OverlayType = OverlayType::new();
 
 impl kernel::Module for Rovl {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let registration = OverlayRegistration::new(c"rovl", c"rovl_inode_cache", module);
-        Ok(Self { _registration: KBox::pin_init(registration, GFP_KERNEL)? })
+        let registration = OverlayRegistration::new(&TYPE, c"rovl", c"rovl_inode_cache", module)?;
+        Ok(Self { _registration: registration })
     }
 }

@@ -8,17 +8,19 @@ use crate::{
     lookup::dentry_is_whiteout,
     Overlay, //
 };
-use core::{cmp::Ordering, ops::Range};
+use core::ops::Range;
 use kernel::prelude::*;
 use vfs::{
     dentry::Name,
     file::OpenFile,
+    hash::NameHash,
     inode::InodeOf,
     mount::PathRef,
     readdir::{is_unknown_type, DirEntry}, //
 };
 
 /// An entry of a merged directory.
+#[derive(Clone)]
 pub(crate) struct Entry {
     name: Range<u32>,
     /// The number of its inode in its layer.
@@ -34,8 +36,7 @@ pub(crate) struct Entry {
 }
 
 /// The entries of a directory, each name once, without `.` and `..`, and without
-/// what is hidden by whiteouts. They are in an order that depends on nothing but
-/// the names, so that positions mean the same as long as the names do.
+/// what is hidden by whiteouts, in the order of the layers.
 pub(crate) struct Listing {
     version: u64,
     entries: KVVec<Entry>,
@@ -86,28 +87,24 @@ impl Listing {
         })
     }
 
-    /// Leaves of each name the entry of the highest layer, and none if that is a
-    /// whiteout.
+    /// Leaves of each name the entry of the highest layer, which comes first, and
+    /// none if that is a whiteout.
     fn merge(&mut self, paths: &[(PathRef<'_>, Fsid, bool)]) -> Result {
         let Self { entries, names, .. } = self;
-        let order = |a: &Entry, b: &Entry| -> Ordering {
-            name_in(names, a).cmp(name_in(names, b)).then(a.layer.cmp(&b.layer))
-        };
-        entries.sort_unstable_by(order);
-
+        let mut seen = Seen::new(if paths.len() > 1 { entries.len() } else { 0 })?;
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
-        let mut previous: &[u8] = &[];
-        for entry in entries.drain_all() {
-            let name = name_in(names, &entry);
-            if name == previous {
+        for (index, entry) in entries.iter().enumerate() {
+            let name = name_in(names, entry);
+            if paths.len() > 1 && !seen.insert(index, name, |other| {
+                entries.get(other).map_or(&[], |entry| name_in(names, entry))
+            })? {
                 continue;
             }
-            previous = name;
             let (path, ..) = paths.get(entry.layer as usize).ok_or(EIO)?;
-            if may_be_whiteout(&entry) && is_whiteout(*path, name)? {
+            if may_be_whiteout(entry) && is_whiteout(*path, name)? {
                 continue;
             }
-            kept.push(entry, GFP_KERNEL)?;
+            kept.push(entry.clone(), GFP_KERNEL)?;
         }
         *entries = kept;
         Ok(())
@@ -127,6 +124,49 @@ impl Listing {
     pub(crate) fn from_index(&self, index: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
         let entries = self.entries.get(index..).unwrap_or_default();
         entries.iter().map(|entry| (entry, name_in(&self.names, entry)))
+    }
+}
+
+/// The names that were seen: a hash table of indices.
+///
+/// A table and not a sort: the sort of `core` needs more stack than the kernel
+/// has.
+struct Seen {
+    hash: NameHash,
+    /// 0 is free, otherwise an index plus one. At most half of it is used.
+    slots: KVVec<u32>,
+}
+
+impl Seen {
+    /// A table for `count` names.
+    fn new(count: usize) -> Result<Self> {
+        let size = count.checked_mul(2).and_then(usize::checked_next_power_of_two);
+        let mut slots = KVVec::new();
+        slots.resize(size.ok_or(EOVERFLOW)?, 0, GFP_KERNEL)?;
+        Ok(Self { hash: NameHash::new(), slots })
+    }
+
+    /// Notes that the entry at `index` is called `name`; false if another, whose
+    /// name `name_of` tells, already is.
+    fn insert<'a>(
+        &mut self,
+        index: usize,
+        name: &[u8],
+        name_of: impl Fn(usize) -> &'a [u8],
+    ) -> Result<bool> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = self.hash.hash(name) as usize & mask;
+        loop {
+            let slot = self.slots.get_mut(at).ok_or(EIO)?;
+            match slot.checked_sub(1) {
+                None => {
+                    *slot = u32::try_from(index + 1).map_err(|_| EOVERFLOW)?;
+                    return Ok(true);
+                }
+                Some(other) if name_of(other as usize) == name => return Ok(false),
+                Some(_) => at = (at + 1) & mask,
+            }
+        }
     }
 }
 

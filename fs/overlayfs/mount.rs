@@ -245,7 +245,6 @@ fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
         }
         roots.push(root, GFP_KERNEL)?;
     }
-    roots.sort_unstable();
     for path in &context.lower {
         let mut dentry = path.dentry().clone();
         loop {
@@ -253,7 +252,7 @@ fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
             if *parent == *dentry {
                 break;
             }
-            if roots.binary_search(&address(&parent)).is_ok() {
+            if roots.contains(&address(&parent)) {
                 return Err(fc.error(
                     ELOOP,
                     fmt!("overlapping lowerdir path: it is within another layer"),

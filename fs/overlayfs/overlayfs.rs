@@ -55,7 +55,7 @@ mod workdir;
 mod xattr;
 
 use vfs::{
-    fs::Registration,
+    fs::{FsType, Registration},
     LibraryModule as LocalModule, //
 };
 
@@ -64,6 +64,9 @@ pub struct Overlay;
 
 /// A registered overlay filesystem; dropping it unregisters it.
 pub type OverlayRegistration = Registration<Overlay>;
+
+/// Static memory for an [`OverlayRegistration`].
+pub type OverlayType = FsType<Overlay>;
 
 /// Prefix of kernel messages.
 const __LOG_PREFIX: &[u8] = b"overlayfs\0";

@@ -15,6 +15,7 @@
 #include <linux/namei.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/random.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>

@@ -17,6 +17,7 @@
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
+#include <linux/siphash.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include "shims.h"
@@ -388,4 +389,11 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     struct cred *new)
 {
 	return security_dentry_create_files_as(dentry, mode, name, old, new);
+}
+
+u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key)
+{
+	siphash_key_t k = { .key = { key[0], key[1] } };
+
+	return siphash(data, len, &k);
 }

@@ -48,6 +48,7 @@ int vfs_shim_security_file_ioctl(struct file *file, unsigned int cmd, unsigned l
 int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     const struct qstr *name, const struct cred *old,
 					     struct cred *new);
+u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 int vfs_shim_get_write_access(struct inode *inode);
 void vfs_shim_put_write_access(struct inode *inode);
 

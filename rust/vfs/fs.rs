@@ -12,10 +12,11 @@ use crate::{
     rcu::RcuData,
     super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlock, SuperBlockOf, SuperVTable},
 };
-use core::{convert::Infallible, marker::PhantomData};
+use core::{cell::UnsafeCell, convert::Infallible, marker::PhantomData};
 use kernel::{
     error::to_result,
     prelude::*,
+    sync::atomic::{ordering, Atomic},
     types::Opaque, //
 };
 
@@ -175,54 +176,88 @@ pub(crate) fn has_encoding(sb: &SuperBlock) -> bool {
     unsafe { raw::vfs_shim_has_encoding(sb.as_ptr()) }
 }
 
+/// Static memory for a filesystem type.
+///
+/// It holds lock classes, which have to be static.
+#[repr(C)]
+pub struct FsType<F> {
+    // Comes first: `inode_cache` finds the rest by it.
+    fs_type: Opaque<raw::file_system_type>,
+    cache: UnsafeCell<*mut raw::kmem_cache>,
+    taken: Atomic<bool>,
+    _fs: PhantomData<F>,
+}
+
+// SAFETY: The fields are written by the one `Registration` that has taken the memory, before the
+// type is registered; the C side serialises its use of a registered type.
+unsafe impl<F> Sync for FsType<F> {}
+
+impl<F> FsType<F> {
+    /// Memory that is not used yet.
+    pub const fn new() -> Self {
+        Self {
+            fs_type: Opaque::zeroed(),
+            cache: UnsafeCell::new(core::ptr::null_mut()),
+            taken: Atomic::new(false),
+            _fs: PhantomData,
+        }
+    }
+}
+
+impl<F> Default for FsType<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A registered filesystem type, and the cache of its inodes. Dropping it
 /// unregisters the type.
 ///
 /// The module that owns it cannot be unloaded while the type is mounted.
-#[pin_data(PinnedDrop)]
-#[repr(C)]
-pub struct Registration<F: FileSystem> {
-    // Comes first: `inode_cache` finds the registration by it.
-    #[pin]
-    fs_type: Opaque<raw::file_system_type>,
-    cache: *mut raw::kmem_cache,
-    _fs: PhantomData<F>,
-}
-
-// SAFETY: The C side serialises its use of a registered type.
-unsafe impl<F: FileSystem> Send for Registration<F> {}
-// SAFETY: As above.
-unsafe impl<F: FileSystem> Sync for Registration<F> {}
+///
+/// # Invariants
+///
+/// `0` is taken by this registration, its cache exists and its type is
+/// registered.
+pub struct Registration<F: FileSystem>(&'static FsType<F>);
 
 impl<F: FileSystem> Registration<F> {
     /// Registers the filesystem as type `name`, with its inodes in a slab cache
     /// called `cache_name`.
     ///
-    /// Fails with `EBUSY` when there is such a type already.
+    /// Fails with `EBUSY` when there is such a type already, or the memory is
+    /// taken.
     pub fn new(
+        memory: &'static FsType<F>,
         name: &'static CStr,
         cache_name: &'static CStr,
         module: &'static ThisModule,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            cache: Self::create_cache(cache_name)?,
-            fs_type <- Opaque::try_ffi_init(|slot: *mut raw::file_system_type| {
-                // SAFETY: `slot` is valid for writes and pinned; name, module and functions are
-                // static. An all-zero type is valid.
-                unsafe {
-                    slot.write(core::mem::zeroed());
-                    (*slot).name = name.as_char_ptr();
-                    (*slot).owner = module.as_ptr();
-                    (*slot).init_fs_context = Some(ContextVTable::<F>::init);
-                    (*slot).kill_sb = Some(Self::kill_sb);
-                    (*slot).fs_flags = raw::FS_ALLOW_IDMAP as c_int;
-                    to_result(raw::register_filesystem(slot)).inspect_err(|_| {
-                        raw::kmem_cache_destroy(*cache);
-                    })
-                }
-            }),
-            _fs: PhantomData,
-        })
+    ) -> Result<Self> {
+        if memory.taken.xchg(true, ordering::Full) {
+            return Err(EBUSY);
+        }
+        let cache = Self::create_cache(cache_name)
+            .inspect_err(|_| memory.taken.store(false, ordering::Release))?;
+        let slot = memory.fs_type.get();
+        // SAFETY: The memory is this registration's alone; name, module and functions are static.
+        // An all-zero type is valid.
+        let registered = unsafe {
+            *memory.cache.get() = cache;
+            (*slot).name = name.as_char_ptr();
+            (*slot).owner = module.as_ptr();
+            (*slot).init_fs_context = Some(ContextVTable::<F>::init);
+            (*slot).kill_sb = Some(Self::kill_sb);
+            (*slot).fs_flags = raw::FS_ALLOW_IDMAP as c_int;
+            to_result(raw::register_filesystem(slot))
+        };
+        if let Err(err) = registered {
+            // SAFETY: The cache is empty: nobody could make inodes.
+            unsafe { raw::kmem_cache_destroy(cache) };
+            memory.taken.store(false, ordering::Release);
+            return Err(err);
+        }
+        // INVARIANT: See above.
+        Ok(Self(memory))
     }
 
     fn create_cache(name: &'static CStr) -> Result<*mut raw::kmem_cache> {
@@ -245,9 +280,9 @@ impl<F: FileSystem> Registration<F> {
     ///
     /// `fs_type` is the type of a registration for `F`.
     pub(crate) unsafe fn inode_cache(fs_type: *mut raw::file_system_type) -> *mut raw::kmem_cache {
-        // SAFETY: By the safety requirements it is the first field of a registration, whose cache
-        // never changes.
-        unsafe { (*fs_type.cast::<Self>()).cache }
+        // SAFETY: By the safety requirements it is the first field of an `FsType`, whose cache does
+        // not change while the type is registered.
+        unsafe { *(*fs_type.cast::<FsType<F>>()).cache.get() }
     }
 
     /// # Safety
@@ -260,16 +295,16 @@ impl<F: FileSystem> Registration<F> {
     }
 }
 
-#[pinned_drop]
-impl<F: FileSystem> PinnedDrop for Registration<F> {
-    fn drop(self: Pin<&mut Self>) {
+impl<F: FileSystem> Drop for Registration<F> {
+    fn drop(&mut self) {
         // SAFETY: The type was registered and is not mounted: a mount holds the module. Inodes are
         // freed by RCU callbacks, which have run after `rcu_barrier`; then the cache is empty.
         unsafe {
-            raw::unregister_filesystem(self.fs_type.get());
+            raw::unregister_filesystem(self.0.fs_type.get());
             raw::rcu_barrier();
-            raw::kmem_cache_destroy(self.cache);
+            raw::kmem_cache_destroy(*self.0.cache.get());
         }
+        self.0.taken.store(false, ordering::Release);
     }
 }
 

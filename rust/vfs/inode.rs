@@ -309,6 +309,8 @@ impl InodeFlags {
 #[repr(C)]
 pub(crate) struct InodeBox<F: FileSystem> {
     inode: Opaque<raw::inode>,
+    // Where the memory goes back to; the super block may be gone by then.
+    cache: *mut raw::kmem_cache,
     rcu: F::Rcu,
     data: ManuallyDrop<F::Inode>,
 }
@@ -336,6 +338,7 @@ impl<F: FileSystem> InodeBox<F> {
         // SAFETY: The memory is valid for writes, and stays in place until it is freed: private
         // data in it may be pinned. No initialiser fails.
         unsafe {
+            core::ptr::addr_of_mut!((*this).cache).write(cache);
             core::ptr::addr_of_mut!((*this).rcu).write(F::Rcu::default());
             let data = core::ptr::addr_of_mut!((*this).data).cast::<F::Inode>();
             let Ok(()) = F::inode_data(depth).__init(data);
@@ -364,10 +367,10 @@ impl<F: FileSystem> InodeBox<F> {
     ///
     /// `super_operations.free_inode`: called once, last.
     pub(crate) unsafe extern "C" fn free(inode: *mut raw::inode) {
-        // SAFETY: The memory came from this cache. The type outlives its super blocks: unloading
-        // the module unregisters it and waits for RCU callbacks, and this is one.
+        // SAFETY: The memory came from this cache, which lives until unloading the module has
+        // waited for RCU callbacks, and this is one.
         unsafe {
-            let cache = crate::fs::Registration::<F>::inode_cache((*(*inode).i_sb).s_type);
+            let cache = (*inode.cast::<Self>()).cache;
             raw::kmem_cache_free(cache, inode.cast());
         }
     }

@@ -29,6 +29,7 @@ pub mod file;
 pub mod file_ops;
 pub mod fileattr;
 pub mod fs;
+pub mod hash;
 pub mod inode;
 pub mod inode_ops;
 pub mod mount;
