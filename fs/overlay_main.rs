@@ -23,7 +23,10 @@ static TYPE: OverlayType = OverlayType::new();
 
 impl kernel::Module for OverlayModule {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let registration = OverlayRegistration::new(&TYPE, c"overlay", c"overlay_inode_cache", module)?;
-        Ok(Self { _registration: registration })
+        let registration =
+            OverlayRegistration::new(&TYPE, c"overlay", c"overlay_inode_cache", module)?;
+        Ok(Self {
+            _registration: registration,
+        })
     }
 }

@@ -24,6 +24,8 @@ static TYPE: OverlayType = OverlayType::new();
 impl kernel::Module for Rovl {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let registration = OverlayRegistration::new(&TYPE, c"rovl", c"rovl_inode_cache", module)?;
-        Ok(Self { _registration: registration })
+        Ok(Self {
+            _registration: registration,
+        })
     }
 }

@@ -5,7 +5,8 @@
 use crate::{
     copy_up,
     entry::OverlayInode,
-    inode, Overlay, //
+    inode,
+    Overlay, //
 };
 use kernel::prelude::*;
 use vfs::{

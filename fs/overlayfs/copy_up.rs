@@ -15,7 +15,10 @@ use crate::{
     identity::Fsid,
     layers::Upper,
     origin::Origin,
-    protattr, workdir, xattr, Overlay, //
+    protattr,
+    workdir,
+    xattr,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -92,11 +95,7 @@ struct CopyUp<'a> {
 }
 
 /// Copies `dentry`, whose `parent` is in upper, with the mounter's credentials.
-fn copy_up_one(
-    parent: &DentryOf<Overlay>,
-    dentry: &DentryOf<Overlay>,
-    data: Data,
-) -> Result {
+fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Data) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let parent = parent.inode_of().ok_or(ENOENT)?;
     let upper = inode.super_data().layers.upper()?;
@@ -114,7 +113,11 @@ fn copy_up_one(
 
     // A link of a file with several is copied alone: what it came from would not tell which.
     let has_origin = stat.mode().is_dir() || stat.nlink() == 1;
-    let origin = if has_origin { Some(Origin::of(lower.inode()?)?) } else { None };
+    let origin = if has_origin {
+        Some(Origin::of(lower.inode()?)?)
+    } else {
+        None
+    };
     if has_origin {
         set_impure(parent)?;
     }
@@ -122,7 +125,16 @@ fn copy_up_one(
         Data::Copy if stat.mode().is_reg() => stat.size(),
         _ => 0,
     };
-    let this = CopyUp { upper, parent, dentry, inode, lower, stat, size, origin };
+    let this = CopyUp {
+        upper,
+        parent,
+        dentry,
+        inode,
+        lower,
+        stat,
+        size,
+        origin,
+    };
     let copy = if stat.mode().is_reg() && upper.features.tmpfile {
         this.by_tmpfile()?
     } else {
@@ -157,8 +169,7 @@ impl CopyUp<'_> {
 
     /// By a file without a name, which vanishes if it does not get one.
     fn by_tmpfile(&self) -> Result<ARef<Dentry>> {
-        let tmpfile =
-            self.creating(|| OpenFile::tmpfile(self.upper.work(), self.stat.mode()))?;
+        let tmpfile = self.creating(|| OpenFile::tmpfile(self.upper.work(), self.stat.mode()))?;
         data::copy(self.lower, &tmpfile, self.size)?;
         let _write = self.upper.mount.want_write()?;
         self.metadata(tmpfile.dentry())?;
@@ -176,9 +187,7 @@ impl CopyUp<'_> {
         });
         match linked {
             // Removed just now: its whiteout has the name.
-            Err(err) if err == EEXIST && self.dentry.is_unhashed() => {
-                Ok(tmpfile.dentry().into())
-            }
+            Err(err) if err == EEXIST && self.dentry.is_unhashed() => Ok(tmpfile.dentry().into()),
             linked => linked,
         }
     }
@@ -326,7 +335,9 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
     let mut value = KVVec::<u8>::new();
     while !rest.is_empty() {
         let name = CStr::from_bytes_until_nul(rest).map_err(|_| EIO)?;
-        rest = rest.get(name.to_bytes_with_nul().len()..).unwrap_or_default();
+        rest = rest
+            .get(name.to_bytes_with_nul().len()..)
+            .unwrap_or_default();
         if xattr::NAMESPACE.classify(name.to_bytes()) == NameClass::Private {
             continue;
         }
@@ -345,8 +356,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
         }
         let len = match read_value(from, name, &mut value) {
             Err(err)
-                if name == CAPABILITY
-                    && (err == ENODATA || err == EOPNOTSUPP || err == EINVAL) =>
+                if name == CAPABILITY && (err == ENODATA || err == EOPNOTSUPP || err == EINVAL) =>
             {
                 continue;
             }

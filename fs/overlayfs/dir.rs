@@ -9,7 +9,10 @@ use crate::{
     inode::{self, inode_operations},
     layers::Upper,
     lookup::{self, dentry_is_whiteout, fill_inode},
-    remove, rename, workdir, Overlay, //
+    remove,
+    rename,
+    workdir,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -102,16 +105,21 @@ fn make_over_whiteout(
             if !mode.is_symlink() && path.inode()?.mode() != mode {
                 SetAttr::mode(mode).apply(path)?;
             }
-            for (kind, acl) in
-                [(AclType::Access, &inherited.access), (AclType::Default, &inherited.default)]
-            {
+            for (kind, acl) in [
+                (AclType::Access, &inherited.access),
+                (AclType::Default, &inherited.default),
+            ] {
                 if let Some(acl) = acl {
                     Acl::set(path, kind, Some(acl))?;
                 }
             }
         }
         let is_new_dir = matches!(object, Object::Directory);
-        let flags = if is_new_dir { RenameFlags::EXCHANGE } else { RenameFlags::NONE };
+        let flags = if is_new_dir {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::NONE
+        };
         if is_new_dir {
             workdir::set_opaque(upper, &made, EIO)?;
         }
@@ -170,10 +178,7 @@ fn create(
 
 /// The inode of an object that was created in upper: the one that was made for
 /// it, unless somebody has looked it up already.
-fn instantiated(
-    inode: NewInode<Overlay>,
-    made: ARef<Dentry>,
-) -> Result<ARef<InodeOf<Overlay>>> {
+fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<InodeOf<Overlay>>> {
     let real = made.inode().ok_or(ENOENT)?;
     match inode.insert(real)? {
         Cached::New(inode) => fill_inode(inode, Some(made), KVec::new(), None),
@@ -181,11 +186,7 @@ fn instantiated(
     }
 }
 
-fn link(
-    old: &DentryOf<Overlay>,
-    dir: &InodeOf<Overlay>,
-    child: Child<'_, Overlay>,
-) -> Result {
+fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
     copy_up::copy_up(old)?;
     copy_up::copy_up(child.parent())?;
     let inode = old.inode_of().ok_or(ENOENT)?;
@@ -230,7 +231,9 @@ fn tmpfile(
         cred.set_fs_ids_from(&inode);
         cred.create_files_as(dentry, mode, original)?;
         let cred = cred.freeze();
-        with_creds(&cred, |_| file::open_tmpfile(file.user_file(), dir_path, mode, &cred))
+        with_creds(&cred, |_| {
+            file::open_tmpfile(file.user_file(), dir_path, mode, &cred)
+        })
     })?;
     let made = ARef::from(private.backing_dentry());
     let inode = with_creds(&sb.cred, |_| instantiated(inode, made))?;
@@ -288,14 +291,16 @@ inode_operations!(Directory, {
         child: Child<'_, Overlay>,
         target: &CStr,
     ) -> Result {
-        create(idmap, dir, child, Object::Symlink(target), FileType::Symlink.mode(0))
+        create(
+            idmap,
+            dir,
+            child,
+            Object::Symlink(target),
+            FileType::Symlink.mode(0),
+        )
     }
 
-    fn link(
-        old: &DentryOf<Overlay>,
-        dir: &InodeOf<Overlay>,
-        child: Child<'_, Overlay>,
-    ) -> Result {
+    fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
         link(old, dir, child)
     }
 
@@ -324,11 +329,7 @@ inode_operations!(Directory, {
         inode::fileattr_set(dentry, attr)
     }
 
-    fn rename(
-        old: Child<'_, Overlay>,
-        new: Child<'_, Overlay>,
-        flags: RenameFlags,
-    ) -> Result {
+    fn rename(old: Child<'_, Overlay>, new: Child<'_, Overlay>, flags: RenameFlags) -> Result {
         rename::rename(old, new, flags)
     }
 });

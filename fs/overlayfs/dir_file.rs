@@ -70,7 +70,11 @@ fn number(file: &FileOf<DirectoryFile>, entry: &Entry, name: &[u8]) -> Result<Op
     let came_from_elsewhere =
         entry.in_upper && (dir.data().is_impure() || is_dir && dir.data().is_merged());
     if !came_from_elsewhere {
-        return dir.super_data().identity.map(entry.fsid, entry.ino).map(Some);
+        return dir
+            .super_data()
+            .identity
+            .map(entry.fsid, entry.ino)
+            .map(Some);
     }
     let child = file.dentry().lookup_locked(Name::new(name)?)?;
     Ok(child.inode().map(|inode| inode.ino()))
@@ -98,7 +102,10 @@ impl FileOperations for DirectoryFile {
         drop(private);
         // Nobody shows the listing: it only takes memory.
         let mut shared = inode.data().listing.lock();
-        if shared.as_ref().is_some_and(|listing| !listing.is_current(inode)) {
+        if shared
+            .as_ref()
+            .is_some_and(|listing| !listing.is_current(inode))
+        {
             *shared = None;
         }
     }
@@ -108,7 +115,11 @@ impl FileOperations for DirectoryFile {
         let listing = file.private().listing(dir, ctx.pos())?;
         let directory = FileType::Directory.as_dirent();
         if ctx.pos() == 0 {
-            let dot = DirEntry { name: b".", ino: dir.ino(), d_type: directory };
+            let dot = DirEntry {
+                name: b".",
+                ino: dir.ino(),
+                d_type: directory,
+            };
             if !ctx.emit(&dot) {
                 return Ok(());
             }
@@ -116,15 +127,23 @@ impl FileOperations for DirectoryFile {
         }
         if ctx.pos() == 1 {
             let ino = file.dentry().parent().inode().ok_or(EIO)?.ino();
-            if !ctx.emit(&DirEntry { name: b"..", ino, d_type: directory }) {
+            if !ctx.emit(&DirEntry {
+                name: b"..",
+                ino,
+                d_type: directory,
+            }) {
                 return Ok(());
             }
             ctx.set_pos(DOTS);
         }
         let index = usize::try_from(ctx.pos().saturating_sub(DOTS)).map_err(|_| EINVAL)?;
-        for (entry, name) in listing.from_index(index) {
+        for (entry, name) in listing.entries_from(index) {
             if let Some(ino) = number(file, entry, name)? {
-                if !ctx.emit(&DirEntry { name, ino, d_type: entry.d_type }) {
+                if !ctx.emit(&DirEntry {
+                    name,
+                    ino,
+                    d_type: entry.d_type,
+                }) {
                     return Ok(());
                 }
             }

@@ -59,27 +59,23 @@ struct Classes {
 
 /// An overlay is 1 or 2 high: `FILESYSTEM_MAX_STACK_DEPTH`.
 fn classes(depth: c_int) -> Classes {
-    if depth < 2 {
-        Classes {
-            copy_up: static_lock_class!(),
-            listing: static_lock_class!(),
-            dir: static_lock_class!(),
-            other: static_lock_class!(),
-        }
-    } else {
-        Classes {
-            copy_up: static_lock_class!(),
-            listing: static_lock_class!(),
-            dir: static_lock_class!(),
-            other: static_lock_class!(),
-        }
+    let at_depth = |first, second| if depth < 2 { first } else { second };
+    Classes {
+        copy_up: at_depth(static_lock_class!(), static_lock_class!()),
+        listing: at_depth(static_lock_class!(), static_lock_class!()),
+        dir: at_depth(static_lock_class!(), static_lock_class!()),
+        other: at_depth(static_lock_class!(), static_lock_class!()),
     }
 }
 
 /// The lock class of an overlay inode's own lock.
 pub(crate) fn inode_lock_class(depth: c_int, is_dir: bool) -> Pin<&'static LockClassKey> {
     let classes = classes(depth);
-    if is_dir { classes.dir } else { classes.other }
+    if is_dir {
+        classes.dir
+    } else {
+        classes.other
+    }
 }
 
 impl Entry {

@@ -53,7 +53,13 @@ pub(crate) struct OpenRegular {
 
 impl OpenRegular {
     fn new(first: BackingFile) -> Result<KBox<Self>> {
-        Ok(KBox::new(Self { first, after_copy_up: SetOnce::new() }, GFP_KERNEL)?)
+        Ok(KBox::new(
+            Self {
+                first,
+                after_copy_up: SetOnce::new(),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// The dentry of the layer's file that is open.
@@ -95,7 +101,9 @@ pub(crate) fn open_tmpfile(
     cred: &Credential,
 ) -> Result<KBox<OpenRegular>> {
     let open_flags = user.flags() | BACKING_FLAGS;
-    OpenRegular::new(BackingFile::open_tmpfile(user, open_flags, dir, mode, cred)?)
+    OpenRegular::new(BackingFile::open_tmpfile(
+        user, open_flags, dir, mode, cred,
+    )?)
 }
 
 /// The layer's file that does the I/O for `file` now.
@@ -108,7 +116,9 @@ fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     } else {
         if private.after_copy_up.as_ref().is_none() {
             // Somebody else may be faster: then this one is closed again.
-            private.after_copy_up.populate(open_backing(file, file.inode())?);
+            private
+                .after_copy_up
+                .populate(open_backing(file, file.inode())?);
         }
         let opened = private.after_copy_up.as_ref().ok_or(EAGAIN)?;
         if !stands_for(opened) {
@@ -126,10 +136,7 @@ fn cred(file: &FileOf<RegularFile>) -> &Credential {
 
 /// Calls `f` with the layer's file, for an operation that changes it: with the
 /// inode locked and its attributes those of the layer, before and after.
-fn modify<R>(
-    file: &FileOf<RegularFile>,
-    f: impl FnOnce(&BackingFile) -> Result<R>,
-) -> Result<R> {
+fn modify<R>(file: &FileOf<RegularFile>, f: impl FnOnce(&BackingFile) -> Result<R>) -> Result<R> {
     let inode = file.inode();
     let _lock = inode.lock();
     inode.copy_attr()?;
@@ -147,7 +154,11 @@ impl FileOperations for RegularFile {
         let open_flags = file.flags();
         if changes(open_flags) {
             let truncates = open_flags & flags::O_TRUNC != 0;
-            let data = if truncates { Data::Truncate } else { Data::Copy };
+            let data = if truncates {
+                Data::Truncate
+            } else {
+                Data::Copy
+            };
             copy_up::copy_up_data(file.dentry(), data)?;
         }
         file.clear_flags(OPEN_ONLY);
@@ -252,7 +263,9 @@ impl FileOperations for RegularFile {
                 let len = i64::try_from(len).unwrap_or(i64::MAX);
                 with_creds(cred(from), |_| from_backing.verify_read(at, len))?;
             }
-            with_creds(cred(to), |_| from_backing.copy_range(at, to_backing, to_at, len, flags))
+            with_creds(cred(to), |_| {
+                from_backing.copy_range(at, to_backing, to_at, len, flags)
+            })
         })
     }
 

@@ -27,11 +27,7 @@ use vfs::{
 };
 
 /// Gives a new inode the operations for its type.
-pub(crate) fn set_operations(
-    inode: &mut NewInode<Overlay>,
-    mode: Mode,
-    rdev: Device,
-) -> Result {
+pub(crate) fn set_operations(inode: &mut NewInode<Overlay>, mode: Mode, rdev: Device) -> Result {
     match mode.file_type().ok_or(EIO)? {
         FileType::Regular => {
             inode.set_inode_operations(inode_ops::table::<Regular>());
@@ -61,7 +57,9 @@ pub(crate) fn getattr(
 ) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let real = inode.real_path()?;
-    with_creds(&inode.super_data().cred, |_| stat.get_nosec(real, mask, flags))?;
+    with_creds(&inode.super_data().cred, |_| {
+        stat.get_nosec(real, mask, flags)
+    })?;
     stat.add_inode_flags(inode);
     stat.set_identity(inode.ino(), inode);
     if inode.mode().is_dir() && inode.data().is_merged() {
@@ -73,18 +71,18 @@ pub(crate) fn getattr(
 }
 
 /// See `InodeOperations::setattr`.
-pub(crate) fn setattr(
-    idmap: IdMap<'_>,
-    dentry: &DentryOf<Overlay>,
-    attr: &mut SetAttr,
-) -> Result {
+pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut SetAttr) -> Result {
     attr.prepare(idmap, dentry)?;
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     attr.rebase(idmap, inode);
     copy_up::copy_up(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     // Truncation of a file that is being executed is refused, by upper's count as well.
-    let access = if attr.changes_size() { Some(upper.inode()?.write_access()?) } else { None };
+    let access = if attr.changes_size() {
+        Some(upper.inode()?.write_access()?)
+    } else {
+        None
+    };
     let write = upper.mount.want_write()?;
     let result = with_creds(&inode.super_data().cred, |_| attr.apply(upper));
     if result.is_ok() {
@@ -104,8 +102,14 @@ pub(crate) fn permission(idmap: IdMap<'_>, inode: &InodeOf<Overlay>, mask: Acces
     let real = inode.real_path()?;
     let real_inode = real.inode()?;
     let copied_first = inode.data().upper().is_none() && !real_inode.mode().is_special();
-    let mask = if copied_first && mask.writes() { mask.as_copy_source() } else { mask };
-    with_creds(&inode.super_data().cred, |_| real_inode.permission(real.mount.idmap(), mask))
+    let mask = if copied_first && mask.writes() {
+        mask.as_copy_source()
+    } else {
+        mask
+    };
+    with_creds(&inode.super_data().cred, |_| {
+        real_inode.permission(real.mount.idmap(), mask)
+    })
 }
 
 /// See `InodeOperations::permission_rcu`.
@@ -117,7 +121,11 @@ pub(crate) fn permission_rcu(
     let real = inode.real()?;
     inode.generic_permission(idmap, mask)?;
     let copied_first = !real.is_upper() && !real.is_special();
-    let mask = if copied_first && mask.writes() { mask.as_copy_source() } else { mask };
+    let mask = if copied_first && mask.writes() {
+        mask.as_copy_source()
+    } else {
+        mask
+    };
     real.permission(&inode.super_data().cred, mask)
 }
 
@@ -158,7 +166,11 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
     });
     drop(write);
     if result.is_ok() {
-        let flags = upper.inode()?.flags().without(InodeFlags::PROTECTED).union(protection);
+        let flags = upper
+            .inode()?
+            .flags()
+            .without(InodeFlags::PROTECTED)
+            .union(protection);
         inode.set_flags(flags, InodeFlags::ATTRIBUTES);
     }
     inode.copy_attr()?;
@@ -277,7 +289,10 @@ inode_operations!(Special, {});
 
 inode_operations!(Regular, {
     fn fiemap_inode(inode: &InodeOf<Overlay>) -> Result<FiemapSource<'_>> {
-        Ok(FiemapSource { inode: inode.real_path()?.inode()?, cred: &inode.super_data().cred })
+        Ok(FiemapSource {
+            inode: inode.real_path()?.inode()?,
+            cred: &inode.super_data().cred,
+        })
     }
 
     fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {

@@ -108,7 +108,7 @@ pub(crate) struct LayerStack {
 impl LayerStack {
     /// The writable layer; `EROFS` without.
     pub(crate) fn upper(&self) -> Result<&Upper> {
-        self.upper.as_deref().map(|upper| &*upper).ok_or(EROFS)
+        self.upper.as_deref().ok_or(EROFS)
     }
 
     /// The mount of a layer.
@@ -126,7 +126,11 @@ impl LayerStack {
     pub(crate) fn fsid(&self, layer: LayerIndex) -> Result<Fsid> {
         match layer.0.checked_sub(1) {
             None => Ok(Fsid::UPPER),
-            Some(index) => self.lower.get(index as usize).map(|lower| lower.fsid).ok_or(EIO),
+            Some(index) => self
+                .lower
+                .get(index as usize)
+                .map(|lower| lower.fsid)
+                .ok_or(EIO),
         }
     }
 

@@ -47,15 +47,21 @@ impl Listing {
     /// Reads a directory's layers, with the current task's credentials.
     pub(crate) fn read(dir: &InodeOf<Overlay>) -> Result<Self> {
         // A change while it is read makes the listing one of the past, and it says so.
-        let mut listing =
-            Self { version: dir.data().version(), entries: KVVec::new(), names: KVVec::new() };
+        let mut listing = Self {
+            version: dir.data().version(),
+            entries: KVVec::new(),
+            names: KVVec::new(),
+        };
         let layers = &dir.super_data().layers;
         let mut paths: KVec<(PathRef<'_>, Fsid, bool)> = KVec::new();
         if let Some(upper) = dir.upper_path()? {
             paths.push((upper, Fsid::UPPER, true), GFP_KERNEL)?;
         }
         for lower in dir.data().lower() {
-            paths.push((layers.path(lower)?, layers.fsid(lower.layer)?, false), GFP_KERNEL)?;
+            paths.push(
+                (layers.path(lower)?, layers.fsid(lower.layer)?, false),
+                GFP_KERNEL,
+            )?;
         }
         for (index, (path, fsid, in_upper)) in paths.iter().enumerate() {
             let layer = u32::try_from(index).map_err(|_| EINVAL)?;
@@ -65,13 +71,7 @@ impl Listing {
         Ok(listing)
     }
 
-    fn read_layer(
-        &mut self,
-        path: PathRef<'_>,
-        layer: u32,
-        fsid: Fsid,
-        in_upper: bool,
-    ) -> Result {
+    fn read_layer(&mut self, path: PathRef<'_>, layer: u32, fsid: Fsid, in_upper: bool) -> Result {
         let file = OpenFile::open(path, OpenFile::READ)?;
         file.read_dir(&mut |entry| {
             if entry.name == b"." || entry.name == b".." {
@@ -81,7 +81,14 @@ impl Listing {
             self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
             let end = u32::try_from(self.names.len()).map_err(|_| EOVERFLOW)?;
             let (ino, d_type) = (entry.ino, entry.d_type);
-            let entry = Entry { name: start..end, ino, d_type, fsid, layer, in_upper };
+            let entry = Entry {
+                name: start..end,
+                ino,
+                d_type,
+                fsid,
+                layer,
+                in_upper,
+            };
             self.entries.push(entry, GFP_KERNEL)?;
             Ok(())
         })
@@ -95,9 +102,13 @@ impl Listing {
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
         for (index, entry) in entries.iter().enumerate() {
             let name = name_in(names, entry);
-            if paths.len() > 1 && !seen.insert(index, name, |other| {
-                entries.get(other).map_or(&[], |entry| name_in(names, entry))
-            })? {
+            if paths.len() > 1
+                && !seen.insert(index, name, |other| {
+                    entries
+                        .get(other)
+                        .map_or(&[], |entry| name_in(names, entry))
+                })?
+            {
                 continue;
             }
             let (path, ..) = paths.get(entry.layer as usize).ok_or(EIO)?;
@@ -121,9 +132,11 @@ impl Listing {
     }
 
     /// The entries from the one at `index` on, with their names.
-    pub(crate) fn from_index(&self, index: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
+    pub(crate) fn entries_from(&self, index: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
         let entries = self.entries.get(index..).unwrap_or_default();
-        entries.iter().map(|entry| (entry, name_in(&self.names, entry)))
+        entries
+            .iter()
+            .map(|entry| (entry, name_in(&self.names, entry)))
     }
 }
 
@@ -140,10 +153,15 @@ struct Seen {
 impl Seen {
     /// A table for `count` names.
     fn new(count: usize) -> Result<Self> {
-        let size = count.checked_mul(2).and_then(usize::checked_next_power_of_two);
+        let size = count
+            .checked_mul(2)
+            .and_then(usize::checked_next_power_of_two);
         let mut slots = KVVec::new();
         slots.resize(size.ok_or(EOVERFLOW)?, 0, GFP_KERNEL)?;
-        Ok(Self { hash: NameHash::new(), slots })
+        Ok(Self {
+            hash: NameHash::new(),
+            slots,
+        })
     }
 
     /// Notes that the entry at `index` is called `name`; false if another, whose
@@ -171,12 +189,18 @@ impl Seen {
 }
 
 fn name_in<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
-    names.get(entry.name.start as usize..entry.name.end as usize).unwrap_or_default()
+    names
+        .get(entry.name.start as usize..entry.name.end as usize)
+        .unwrap_or_default()
 }
 
 /// Whether the type that the layer gives leaves it possible.
 fn may_be_whiteout(entry: &Entry) -> bool {
-    let entry = DirEntry { name: &[], ino: 0, d_type: entry.d_type };
+    let entry = DirEntry {
+        name: &[],
+        ino: 0,
+        d_type: entry.d_type,
+    };
     entry.is_char_device() || is_unknown_type(entry.d_type)
 }
 

@@ -12,9 +12,11 @@ use crate::{
     identity::Fsid,
     inode::set_operations,
     layers::LayerPath,
-    origin, protattr,
+    origin,
+    protattr,
     super_block::Super,
-    xattr, Overlay, //
+    xattr,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -30,9 +32,9 @@ use vfs::{
 
 /// Whether an object is a whiteout: what it hides does not exist.
 pub(crate) fn dentry_is_whiteout(dentry: &Dentry) -> bool {
-    dentry.inode().is_some_and(|inode| {
-        is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw())
-    })
+    dentry
+        .inode()
+        .is_some_and(|inode| is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw()))
 }
 
 /// What one layer says of a name.
@@ -127,14 +129,26 @@ impl LayeredLookup<'_> {
                 Found::Nothing => {}
                 Found::Whiteout => self.done = true,
                 Found::Directory { dentry, opaque } => {
-                    self.lower.push(LayerPath { layer: dir.layer, dentry }, GFP_KERNEL)?;
+                    self.lower.push(
+                        LayerPath {
+                            layer: dir.layer,
+                            dentry,
+                        },
+                        GFP_KERNEL,
+                    )?;
                     self.done = opaque;
                 }
                 Found::Other(dentry) => {
                     self.done = true;
                     // Below a directory it is hidden.
                     if self.upper.is_none() && self.lower.is_empty() {
-                        self.lower.push(LayerPath { layer: dir.layer, dentry }, GFP_KERNEL)?;
+                        self.lower.push(
+                            LayerPath {
+                                layer: dir.layer,
+                                dentry,
+                            },
+                            GFP_KERNEL,
+                        )?;
                     }
                 }
             }
@@ -176,7 +190,10 @@ impl LayeredLookup<'_> {
             return Err(ELOOP);
         }
         if last {
-            return Ok(Found::Directory { dentry, opaque: false });
+            return Ok(Found::Directory {
+                dentry,
+                opaque: false,
+            });
         }
         let mut value = [0; 2];
         let opaque = match xattr::get_own(path, Attribute::Opaque, &mut value) {
@@ -262,7 +279,9 @@ fn verify(
     let own_lower = entry.lower().first().map(|lower| &lower.dentry);
     let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
         let address = |dentry: &ARef<Dentry>| {
-            dentry.inode().map(|inode| core::ptr::from_ref(inode) as usize)
+            dentry
+                .inode()
+                .map(|inode| core::ptr::from_ref(inode) as usize)
         };
         a.and_then(address) == b.and_then(address)
     };
@@ -319,7 +338,11 @@ pub(crate) fn fill_inode(
     inode.set_flags(InodeFlags::NOCMTIME, InodeFlags::NOCMTIME);
     inode.no_acl_cache();
     let class = inode_lock_class(depth as c_int, is_dir);
-    let class_name = if is_dir { c"overlay_dir" } else { c"overlay_inode" };
+    let class_name = if is_dir {
+        c"overlay_dir"
+    } else {
+        c"overlay_inode"
+    };
     inode.set_lock_class(class, class_name);
     set_operations(&mut inode, mode, rdev)?;
     Ok(inode.publish())

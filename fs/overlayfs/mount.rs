@@ -9,7 +9,8 @@ use crate::{
     params::Context,
     super_block::{Super, MAGIC},
     workdir,
-    xattr, Overlay, //
+    xattr,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -40,7 +41,9 @@ pub(crate) fn fill_super(
     let mut cred = NewCred::prepare()?;
     cred.drop_sys_resource();
     let cred = cred.freeze();
-    with_creds(&cred.clone(), |_| fill_super_as_mounter(context, fc, sb, cred))
+    with_creds(&cred.clone(), |_| {
+        fill_super_as_mounter(context, fc, sb, cred)
+    })
 }
 
 fn fill_super_as_mounter(
@@ -60,7 +63,10 @@ fn fill_super_as_mounter(
         depth = depth.max(path.mount().super_block().stack_depth());
     }
     sb.set_stack_depth(depth.saturating_add(1)).map_err(|err| {
-        fc.error(err, fmt!("too many filesystems are stacked upon each other"))
+        fc.error(
+            err,
+            fmt!("too many filesystems are stacked upon each other"),
+        )
     })?;
 
     let upper = match (&context.upper, &context.work) {
@@ -89,7 +95,11 @@ fn fill_super_as_mounter(
     let data = KBox::new(
         Super {
             cred,
-            layers: LayerStack { upper, lower, lower_mounts },
+            layers: LayerStack {
+                upper,
+                lower,
+                lower_mounts,
+            },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
             name_len,
             lowerdir: context.lowerdir.take().ok_or(EINVAL)?,
@@ -130,7 +140,10 @@ fn clone_lower(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
         }
     }
     let mut mount = clone(fc, path)?;
-    mount.update_flags(MountFlags::READONLY.and(MountFlags::NOATIME), MountFlags::NONE);
+    mount.update_flags(
+        MountFlags::READONLY.and(MountFlags::NOATIME),
+        MountFlags::NONE,
+    );
     Ok(mount)
 }
 
@@ -147,7 +160,9 @@ fn open_upper(
     work: &crate::params::NamedPath,
 ) -> Result<Pin<KBox<Upper>>> {
     if !core::ptr::eq(upper.path.mount(), work.path.mount()) {
-        return Err(fc.invalid(fmt!("workdir and upperdir must reside under the same mount")));
+        return Err(fc.invalid(fmt!(
+            "workdir and upperdir must reside under the same mount"
+        )));
     }
     let (upper_dir, work_dir) = (upper.path.dentry(), work.path.dentry());
     if upper_dir.is_subdir_of(work_dir) || work_dir.is_subdir_of(upper_dir) {
@@ -241,7 +256,10 @@ fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
     for path in &context.lower {
         let root = address(path.dentry());
         if roots.contains(&root) {
-            return Err(fc.error(ELOOP, fmt!("conflicting lowerdir path: it is a layer already")));
+            return Err(fc.error(
+                ELOOP,
+                fmt!("conflicting lowerdir path: it is a layer already"),
+            ));
         }
         roots.push(root, GFP_KERNEL)?;
     }
@@ -271,7 +289,9 @@ fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
     let mut traps = KVec::new();
     let mut trap = |dentry: &Dentry| -> Result {
         match NewInode::get(sb, dentry.inode().ok_or(ENOENT)?)? {
-            Cached::Existing(_) => Err(fc.error(ELOOP, fmt!("a directory is given for two layers"))),
+            Cached::Existing(_) => {
+                Err(fc.error(ELOOP, fmt!("a directory is given for two layers")))
+            }
             Cached::New(mut inode) => {
                 inode.set_mode(vfs::attr::FileType::Directory.mode(0));
                 inode.set_flags(InodeFlags::DEAD, InodeFlags::DEAD);
@@ -299,11 +319,23 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let mut lower = KVec::with_capacity(layers.lower_mounts.len(), GFP_KERNEL)?;
     for (index, mount) in layers.lower_mounts.iter().enumerate() {
         let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
-        lower.push(LayerPath { layer, dentry: mount.root().into() }, GFP_KERNEL)?;
+        lower.push(
+            LayerPath {
+                layer,
+                dentry: mount.root().into(),
+            },
+            GFP_KERNEL,
+        )?;
     }
-    let upper = layers.upper().ok().map(|upper| ARef::from(upper.mount.root()));
+    let upper = layers
+        .upper()
+        .ok()
+        .map(|upper| ARef::from(upper.mount.root()));
     let ino = match &upper {
-        Some(upper) => sb.data().identity.map(Fsid::UPPER, upper.inode().ok_or(ENOENT)?.ino())?,
+        Some(upper) => sb
+            .data()
+            .identity
+            .map(Fsid::UPPER, upper.inode().ok_or(ENOENT)?.ino())?,
         None => {
             let first = lower.first().ok_or(EINVAL)?;
             let ino = first.dentry.inode().ok_or(ENOENT)?.ino();

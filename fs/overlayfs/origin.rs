@@ -69,15 +69,18 @@ pub(crate) struct Origin {
 impl Origin {
     /// Describes a lower object.
     pub(crate) fn of(lower: &Inode) -> Result<Self> {
-        let mut origin = Self { value: [0; LEN_MAX], len: 0 };
+        let mut origin = Self {
+            value: [0; LEN_MAX],
+            len: 0,
+        };
         let sb = lower.super_block();
         if !sb.can_decode_handles() {
             return Ok(origin);
         }
         let handle = Handle::encode(lower)?;
         let uuid = Uuid(sb.uuid());
-        let handle = FileHandle::new(Side::Lower, uuid, handle.kind, handle.words())
-            .map_err(|_| EIO)?;
+        let handle =
+            FileHandle::new(Side::Lower, uuid, handle.kind, handle.words()).map_err(|_| EIO)?;
         origin.len = handle.write(&mut origin.value).map_err(|_| EIO)?.len();
         Ok(origin)
     }

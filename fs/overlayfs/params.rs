@@ -48,11 +48,26 @@ struct Fixed {
 /// Options of overlayfs for features that are not there yet: container engines
 /// pass them to turn the features off.
 const FIXED: &[Fixed] = &[
-    Fixed { key: b"index", accepted: &[b"off"] },
-    Fixed { key: b"metacopy", accepted: &[b"off"] },
-    Fixed { key: b"nfs_export", accepted: &[b"off"] },
-    Fixed { key: b"redirect_dir", accepted: &[b"off", b"nofollow"] },
-    Fixed { key: b"verity", accepted: &[b"off"] },
+    Fixed {
+        key: b"index",
+        accepted: &[b"off"],
+    },
+    Fixed {
+        key: b"metacopy",
+        accepted: &[b"off"],
+    },
+    Fixed {
+        key: b"nfs_export",
+        accepted: &[b"off"],
+    },
+    Fixed {
+        key: b"redirect_dir",
+        accepted: &[b"off", b"nofollow"],
+    },
+    Fixed {
+        key: b"verity",
+        accepted: &[b"off"],
+    },
 ];
 
 impl kernel::fmt::Display for LowerdirError {
@@ -81,7 +96,10 @@ impl Context {
             // Permissions are always checked by the overlay itself.
             b"default_permissions" => Ok(()),
             other => {
-                let fixed = FIXED.iter().find(|fixed| fixed.key == other).ok_or(ENOPARAM)?;
+                let fixed = FIXED
+                    .iter()
+                    .find(|fixed| fixed.key == other)
+                    .ok_or(ENOPARAM)?;
                 let value = text(fc, key, &value)?;
                 if fixed.accepted.contains(&value.to_bytes()) {
                     return Ok(());
@@ -94,8 +112,7 @@ impl Context {
     fn parse_lowerdir(&mut self, fc: &FsContext, value: &CStr) -> Result {
         self.lower.clear();
         self.lowerdir = None;
-        let layers =
-            Lowerdir::parse(value.to_bytes()).map_err(|err| fc.invalid(fmt!("{err}")))?;
+        let layers = Lowerdir::parse(value.to_bytes()).map_err(|err| fc.invalid(fmt!("{err}")))?;
         for layer in layers {
             if layer.data_only {
                 return Err(fc.invalid(fmt!("lowerdir: data-only layers are not supported")));
@@ -139,11 +156,17 @@ fn named_path(fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result<Named
         ParamValue::File(file) => {
             let path = Path::of_file(file);
             check(fc, key, &path)?;
-            Ok(NamedPath { name: path.to_text()?, path })
+            Ok(NamedPath {
+                name: path.to_text()?,
+                path,
+            })
         }
         value => {
             let text = text(fc, key, &value)?;
-            Ok(NamedPath { path: lookup(fc, key, text.to_bytes())?, name: text.try_into()? })
+            Ok(NamedPath {
+                path: lookup(fc, key, text.to_bytes())?,
+                name: text.try_into()?,
+            })
         }
     }
 }
@@ -156,7 +179,9 @@ fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path> {
     let text = escaped.len();
     let name_len = {
         let room = buffer.get_mut(..text).ok_or(EINVAL)?;
-        mount_option::unescape(escaped, room).map_err(|_| EINVAL)?.len()
+        mount_option::unescape(escaped, room)
+            .map_err(|_| EINVAL)?
+            .len()
     };
     let name = buffer.get(..=name_len).ok_or(EINVAL)?;
     let name = CStr::from_bytes_until_nul(name).map_err(|_| EINVAL)?;
@@ -165,7 +190,15 @@ fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path> {
     }
     let path = Path::lookup(name).map_err(|err| {
         let err_no = err.to_errno();
-        fc.error(err, fmt!("{}: cannot resolve '{}': error {}", show(key), show(name), err_no))
+        fc.error(
+            err,
+            fmt!(
+                "{}: cannot resolve '{}': error {}",
+                show(key),
+                show(name),
+                err_no
+            ),
+        )
     })?;
     check(fc, key, &path)?;
     Ok(path)

@@ -13,7 +13,8 @@ use crate::{
         xattr::Attribute, //
     },
     layers::Upper,
-    xattr, Overlay, //
+    xattr,
+    Overlay, //
 };
 use kernel::prelude::*;
 use vfs::{

@@ -9,7 +9,8 @@ use crate::{
     layers::{SharedWhiteout, Upper},
     listing::Listing,
     lookup::exists_in_lower,
-    workdir, Overlay, //
+    workdir,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -71,7 +72,11 @@ pub(crate) fn drop_link(dentry: &Dentry, inode: &InodeOf<Overlay>) {
 /// Checks that a directory shows nothing: `ENOTEMPTY`.
 pub(crate) fn check_empty(dir: &InodeOf<Overlay>) -> Result {
     let listing = with_creds(&dir.super_data().cred, |_| Listing::read(dir))?;
-    if listing.is_empty() { Ok(()) } else { Err(ENOTEMPTY) }
+    if listing.is_empty() {
+        Ok(())
+    } else {
+        Err(ENOTEMPTY)
+    }
 }
 
 /// Looks the object in upper up, and checks that it is the one that the inode
@@ -137,7 +142,11 @@ fn hide(
     let target = current(dir, child, inode)?;
     let whiteout = make_whiteout(upper)?;
     // A directory is not replaced by a rename, but exchanged.
-    let flags = if target.is_dir() { RenameFlags::EXCHANGE } else { RenameFlags::NONE };
+    let flags = if target.is_dir() {
+        RenameFlags::EXCHANGE
+    } else {
+        RenameFlags::NONE
+    };
     let renamed = Renaming::start_dentries(upper.work(), &whiteout, dir.dentry, &target, flags)
         .and_then(|renaming| renaming.rename(flags));
     if let Err(err) = renamed {

@@ -8,7 +8,8 @@ use crate::{
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
     remove::{check_empty, drop_link, same_object},
-    workdir, Overlay, //
+    workdir,
+    Overlay, //
 };
 use kernel::{
     prelude::*,
@@ -57,7 +58,14 @@ pub(crate) fn rename(
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
     with_creds(&sb.cred, |_| {
-        let move_up = Move { upper, old, new, old_inode, new_inode, exchange };
+        let move_up = Move {
+            upper,
+            old,
+            new,
+            old_inode,
+            new_inode,
+            exchange,
+        };
         move_up.mark_parents()?;
         let _write = upper.mount.want_write()?;
         move_up.run()
@@ -121,8 +129,8 @@ impl<'a> Move<'a> {
         let old_path = old_dir.upper_path()?.ok_or(EIO)?;
         let new_path = new_dir.upper_path()?.ok_or(EIO)?;
         let is_dir = self.old_inode.mode().is_dir();
-        let over_whiteout = self.new_inode.is_none()
-            && dentry_is_whiteout(&*new_path.lookup(self.new.name())?);
+        let over_whiteout =
+            self.new_inode.is_none() && dentry_is_whiteout(&*new_path.lookup(self.new.name())?);
 
         // What the old name leaves behind: a whiteout if a lower layer has something there. If
         // there is one at the new name the two are exchanged, also to replace it by a directory.
@@ -141,8 +149,13 @@ impl<'a> Move<'a> {
             _ => None,
         };
 
-        let renaming =
-            Renaming::start(old_path, self.old.name(), new_path.dentry, self.new.name(), flags)?;
+        let renaming = Renaming::start(
+            old_path,
+            self.old.name(),
+            new_path.dentry,
+            self.new.name(),
+            flags,
+        )?;
         self.check_current(&renaming, replaced.as_deref(), exchanges)?;
         self.set_opaque(self.old_inode, new_dir)?;
         if let Some(new_inode) = self.new_inode.filter(|_| self.exchange) {
@@ -172,8 +185,11 @@ impl<'a> Move<'a> {
             return Err(ESTALE);
         }
         let found = renaming.new_dentry();
-        let expected = replaced
-            .or_else(|| self.new_inode.and_then(|inode| inode.data().upper()).map(|upper| &**upper));
+        let expected = replaced.or_else(|| {
+            self.new_inode
+                .and_then(|inode| inode.data().upper())
+                .map(|upper| &**upper)
+        });
         let good = match expected {
             Some(expected) => same_object(expected, found),
             None if found.is_negative() => !exchanges,

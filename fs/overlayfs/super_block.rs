@@ -70,11 +70,7 @@ impl FileSystem for Overlay {
         context.parse(fc, key, value)
     }
 
-    fn fill_super(
-        context: &mut Context,
-        fc: &FsContext,
-        sb: &mut NewSuperBlock<Self>,
-    ) -> Result {
+    fn fill_super(context: &mut Context, fc: &FsContext, sb: &mut NewSuperBlock<Self>) -> Result {
         mount::fill_super(context, fc, sb)
     }
 
@@ -92,7 +88,11 @@ impl FileSystem for Overlay {
         let Super { layers, traps, .. } = KBox::into_inner(data);
         // Inodes go before what they were made of.
         drop(traps);
-        let LayerStack { upper, lower_mounts, lower } = layers;
+        let LayerStack {
+            upper,
+            lower_mounts,
+            lower,
+        } = layers;
         if let Some(upper) = &upper {
             if upper.upper_marked {
                 if let Some(inode) = upper.mount.root().inode() {

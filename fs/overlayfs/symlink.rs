@@ -23,7 +23,9 @@ impl InodeOperations for Symlink {
     fn get_link(dentry: &DentryOf<Overlay>, done: &mut DelayedCall) -> Result<LinkTarget> {
         let inode = dentry.inode_of().ok_or(ENOENT)?;
         let real = inode.real_path()?;
-        with_creds(&inode.super_data().cred, |_| LinkTarget::get(real.dentry, done))
+        with_creds(&inode.super_data().cred, |_| {
+            LinkTarget::get(real.dentry, done)
+        })
     }
 
     fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut SetAttr) -> Result {

@@ -47,7 +47,10 @@ pub(crate) fn make(fc: &FsContext, base: PathRef<'_>) -> Result<Made> {
         fc.warn(fmt!("upperdir: filesystem does not support O_TMPFILE"));
     }
     let xattr = probe_xattr(fc, work);
-    Ok(Made { workdir, features: Features { tmpfile, xattr } })
+    Ok(Made {
+        workdir,
+        features: Features { tmpfile, xattr },
+    })
 }
 
 fn probe_xattr(fc: &FsContext, work: PathRef<'_>) -> bool {
@@ -170,7 +173,10 @@ pub(crate) fn remove(dir: PathRef<'_>, child: &Dentry) -> Result {
 /// something in the work directory, which the next mount removes.
 pub(crate) fn discard(upper: &Upper, child: &Dentry) {
     if let Err(err) = remove(upper.work(), child) {
-        pr_err!("cannot remove a temporary object: error {}\n", err.to_errno());
+        pr_err!(
+            "cannot remove a temporary object: error {}\n",
+            err.to_errno()
+        );
     }
 }
 
@@ -196,12 +202,19 @@ pub(crate) fn set_opaque(upper: &Upper, dir: &Dentry, unsupported: Error) -> Res
     if !upper.features.xattr {
         return Err(unsupported);
     }
-    xattr::set_own(upper.path(dir), Attribute::Opaque, Opaque::Opaque.as_bytes())
+    xattr::set_own(
+        upper.path(dir),
+        Attribute::Opaque,
+        Opaque::Opaque.as_bytes(),
+    )
 }
 
 /// As [`discard`], for a directory that still has whiteouts.
 pub(crate) fn discard_tree(upper: &Upper, child: &Dentry) {
     if let Err(err) = remove_tree(upper.work(), child) {
-        pr_err!("cannot remove a temporary directory: error {}\n", err.to_errno());
+        pr_err!(
+            "cannot remove a temporary directory: error {}\n",
+            err.to_errno()
+        );
     }
 }

@@ -56,12 +56,7 @@ fn get(dentry: &DentryOf<Overlay>, name: &CStr, value: &mut [u8]) -> Result<usiz
     with_creds(&inode.super_data().cred, |_| real.get_xattr(name, value))
 }
 
-fn set(
-    dentry: &DentryOf<Overlay>,
-    name: &CStr,
-    value: Option<&[u8]>,
-    flags: SetFlags,
-) -> Result {
+fn set(dentry: &DentryOf<Overlay>, name: &CStr, value: Option<&[u8]>, flags: SetFlags) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let sb = inode.super_data();
     if value.is_none() && inode.data().upper().is_none() {
@@ -86,11 +81,15 @@ pub(crate) fn list(dentry: &DentryOf<Overlay>, list: XattrList<'_>) -> Result<us
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let real = inode.real_path()?;
     let Some(buffer) = list.into_buffer() else {
-        return with_creds(&inode.super_data().cred, |_| real.dentry.list_xattr(&mut []));
+        return with_creds(&inode.super_data().cred, |_| {
+            real.dentry.list_xattr(&mut [])
+        });
     };
     let len = with_creds(&inode.super_data().cred, |_| real.dentry.list_xattr(buffer))?;
     let names = buffer.get_mut(..len).ok_or(EIO)?;
-    NAMESPACE.filter_list(names, capable_sys_admin()).map_err(|_| EIO)
+    NAMESPACE
+        .filter_list(names, capable_sys_admin())
+        .map_err(|_| EIO)
 }
 
 /// Names in the overlay's namespace: those that users see belong to an overlay
@@ -103,7 +102,9 @@ impl Own {
         let suffix = kernel::str::BStr::from_bytes(suffix.to_bytes());
         let name = CString::try_from_fmt(fmt!("{prefix}{suffix}"))?;
         let mut buffer: NameBuffer = [0; NAME_MAX + 1];
-        f(NAMESPACE.layer_name(&name, &mut buffer).map_err(|_| EOPNOTSUPP)?)
+        f(NAMESPACE
+            .layer_name(&name, &mut buffer)
+            .map_err(|_| EOPNOTSUPP)?)
     }
 }
 

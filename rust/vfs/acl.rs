@@ -51,7 +51,9 @@ impl AclType {
 
     /// The ACL that an extended attribute shows; `None` for any other attribute.
     pub fn of_xattr(name: &CStr) -> Option<Self> {
-        [Self::Access, Self::Default].into_iter().find(|kind| kind.xattr_name() == name)
+        [Self::Access, Self::Default]
+            .into_iter()
+            .find(|kind| kind.xattr_name() == name)
     }
 }
 
@@ -198,6 +200,7 @@ impl Dentry {
     /// Whether the inode can have ACLs set, see `inode_operations.set_acl`.
     pub fn can_set_acl(&self) -> bool {
         // SAFETY: An inode always has operations.
-        self.inode().is_some_and(|inode| unsafe { (*(*inode.as_ptr()).i_op).set_acl.is_some() })
+        self.inode()
+            .is_some_and(|inode| unsafe { (*(*inode.as_ptr()).i_op).set_acl.is_some() })
     }
 }

@@ -108,9 +108,7 @@ impl Mode {
     pub fn is_special(self) -> bool {
         matches!(
             self.file_type(),
-            Some(
-                FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket
-            )
+            Some(FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket)
         )
     }
 }
@@ -121,7 +119,7 @@ pub struct Device(u32);
 
 impl Device {
     /// Device 0:0, which as a character device is a whiteout.
-    pub const WHITEOUT: Self = Self(raw::WHITEOUT_DEV as u32);
+    pub const WHITEOUT: Self = Self(raw::WHITEOUT_DEV);
 
     /// A device number as C has it.
     pub fn from_raw(dev: u32) -> Self {
@@ -273,7 +271,10 @@ impl SetAttr {
     }
 
     fn new(valid: u32) -> Self {
-        Self(raw::iattr { ia_valid: valid, ..Default::default() })
+        Self(raw::iattr {
+            ia_valid: valid,
+            ..Default::default()
+        })
     }
 
     /// Sets type and permissions.
@@ -293,8 +294,12 @@ impl SetAttr {
     /// Sets owner and group to those of `stat`.
     pub fn owner_of(stat: &Stat) -> Self {
         let mut attr = Self::new(raw::ATTR_UID | raw::ATTR_GID);
-        attr.0.__bindgen_anon_1.ia_vfsuid = raw::vfsuid_t { val: stat.0.uid.val };
-        attr.0.__bindgen_anon_2.ia_vfsgid = raw::vfsgid_t { val: stat.0.gid.val };
+        attr.0.__bindgen_anon_1.ia_vfsuid = raw::vfsuid_t {
+            val: stat.0.uid.val,
+        };
+        attr.0.__bindgen_anon_2.ia_vfsgid = raw::vfsgid_t {
+            val: stat.0.gid.val,
+        };
         attr
     }
 

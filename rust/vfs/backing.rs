@@ -40,7 +40,12 @@ impl Deref for BackingFile {
 impl BackingFile {
     /// Opens `path` with `flags` and the credentials `cred`, to work for `user`:
     /// see `backing_file_open()`.
-    pub fn open(user: &LocalFile, flags: u32, path: PathRef<'_>, cred: &Credential) -> Result<Self> {
+    pub fn open(
+        user: &LocalFile,
+        flags: u32,
+        path: PathRef<'_>,
+        cred: &Credential,
+    ) -> Result<Self> {
         let raw_path = path.as_raw();
         // SAFETY: All are valid; the result is in no descriptor table.
         unsafe {
@@ -87,13 +92,20 @@ impl BackingFile {
         let flags = wanted & FOLLOWED;
         let append_changes = (wanted ^ own) & raw::O_APPEND != 0;
         if append_changes
-            && !self.inode().flags().intersection(crate::inode::InodeFlags::APPEND).is_empty()
+            && !self
+                .inode()
+                .flags()
+                .intersection(crate::inode::InodeFlags::APPEND)
+                .is_empty()
         {
             return Err(EPERM);
         }
         // SAFETY: The file is open: mode and operations are set.
         let (mode, check) = unsafe {
-            ((*self.as_ptr()).f_mode, (*(*self.as_ptr()).f_op).check_flags)
+            (
+                (*self.as_ptr()).f_mode,
+                (*(*self.as_ptr()).f_op).check_flags,
+            )
         };
         if flags & raw::O_DIRECT != 0 && mode & raw::vfs_const_FMODE_CAN_ODIRECT == 0 {
             return Err(EINVAL);

@@ -214,8 +214,13 @@ impl<F: FileSystem> ContextVTable<F> {
     /// Called by `get_tree_nodev` with a new super block.
     unsafe extern "C" fn fill_super(sb: *mut raw::super_block, fc: *mut raw::fs_context) -> c_int {
         // SAFETY: The context is valid and the super block exclusive for the call.
-        let (context, this, mut new) =
-            unsafe { (Self::context(fc), FsContext::from_raw(fc), NewSuperBlock::from_raw(sb)) };
+        let (context, this, mut new) = unsafe {
+            (
+                Self::context(fc),
+                FsContext::from_raw(fc),
+                NewSuperBlock::from_raw(sb),
+            )
+        };
         from_result(|| {
             F::fill_super(context, this, &mut new).inspect_err(|_| {
                 // SAFETY: The setup failed before the super block had a root: nobody uses the data,
@@ -236,7 +241,10 @@ impl<F: FileSystem> ContextVTable<F> {
     unsafe extern "C" fn reconfigure(fc: *mut raw::fs_context) -> c_int {
         // SAFETY: Called with a valid context whose root is a dentry of `F`.
         let (this, sb) = unsafe {
-            (FsContext::from_raw(fc), SuperBlockOf::<F>::from_raw((*(*fc).root).d_sb))
+            (
+                FsContext::from_raw(fc),
+                SuperBlockOf::<F>::from_raw((*(*fc).root).d_sb),
+            )
         };
         from_result(|| F::reconfigure(sb, this).map(|()| 0))
     }
@@ -257,7 +265,7 @@ unsafe extern "C" fn next_option(list: *mut *mut c_char) -> *mut c_char {
         }
         let mut at = start;
         loop {
-            match *at as u8 {
+            match *at {
                 0 => {
                     *list = core::ptr::null_mut();
                     return start;

@@ -10,7 +10,7 @@ use kernel::{
     cred::Credential,
     prelude::*,
     sync::aref::ARef,
-    types::{NotThreadSafe}, //
+    types::NotThreadSafe, //
 };
 
 /// New credentials that nobody shares yet, see `prepare_creds()`.

@@ -14,7 +14,7 @@ use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 use kernel::{
     prelude::*,
     sync::aref::{ARef, AlwaysRefCounted},
-    types::{Opaque}, //
+    types::Opaque, //
 };
 
 /// One component of a path: not empty, without `/` and NUL.
@@ -52,7 +52,10 @@ impl<'a> Name<'a> {
     }
 
     pub(crate) fn as_qstr(&self) -> raw::qstr {
-        let mut qstr = raw::qstr { name: self.0.as_ptr(), ..Default::default() };
+        let mut qstr = raw::qstr {
+            name: self.0.as_ptr(),
+            ..Default::default()
+        };
         // A name is never longer than `NAME_MAX`.
         qstr.__bindgen_anon_1.__bindgen_anon_1.len = self.0.len() as u32;
         qstr
@@ -140,7 +143,8 @@ impl Dentry {
     /// Whether the dentry is a directory that can be searched, see
     /// `d_can_lookup()`.
     pub fn can_lookup(&self) -> bool {
-        self.flags() & raw::dentry_flags_DCACHE_ENTRY_TYPE == raw::dentry_flags_DCACHE_DIRECTORY_TYPE
+        self.flags() & raw::dentry_flags_DCACHE_ENTRY_TYPE
+            == raw::dentry_flags_DCACHE_DIRECTORY_TYPE
     }
 
     /// Whether the dentry is not in the hash table: it was removed, or never
@@ -160,7 +164,9 @@ impl Dentry {
     pub fn parent(&self) -> ARef<Dentry> {
         // SAFETY: The dentry is valid; a parent always exists.
         unsafe {
-            ARef::from_raw(NonNull::new_unchecked(raw::dget_parent(self.as_ptr()).cast()))
+            ARef::from_raw(NonNull::new_unchecked(
+                raw::dget_parent(self.as_ptr()).cast(),
+            ))
         }
     }
 
@@ -225,20 +231,21 @@ impl Dentry {
 
     /// Whether it is a directory with case-folded names, see `IS_CASEFOLDED()`.
     pub fn is_casefolded(&self) -> bool {
-        self.inode().is_some_and(|inode| inode.flags().is_casefolded())
+        self.inode()
+            .is_some_and(|inode| inode.flags().is_casefolded())
     }
 
     /// Whether the dentry cannot be in a layer: an object of no known kind, an
     /// automount point, or a filesystem with its own idea of names.
     pub fn is_weird(&self) -> bool {
         let flags = self.flags();
-        let known = match flags & raw::dentry_flags_DCACHE_ENTRY_TYPE {
+        let known = matches!(
+            flags & raw::dentry_flags_DCACHE_ENTRY_TYPE,
             raw::dentry_flags_DCACHE_DIRECTORY_TYPE
-            | raw::dentry_flags_DCACHE_REGULAR_TYPE
-            | raw::dentry_flags_DCACHE_SPECIAL_TYPE
-            | raw::dentry_flags_DCACHE_SYMLINK_TYPE => true,
-            _ => false,
-        };
+                | raw::dentry_flags_DCACHE_REGULAR_TYPE
+                | raw::dentry_flags_DCACHE_SPECIAL_TYPE
+                | raw::dentry_flags_DCACHE_SYMLINK_TYPE
+        );
         !known
             || flags
                 & (raw::dentry_flags_DCACHE_NEED_AUTOMOUNT
@@ -249,7 +256,8 @@ impl Dentry {
     }
 }
 
-const REVALIDATE: u32 = raw::dentry_flags_DCACHE_OP_REVALIDATE | raw::dentry_flags_DCACHE_OP_WEAK_REVALIDATE;
+const REVALIDATE: u32 =
+    raw::dentry_flags_DCACHE_OP_REVALIDATE | raw::dentry_flags_DCACHE_OP_WEAK_REVALIDATE;
 
 impl PartialEq for Dentry {
     fn eq(&self, other: &Self) -> bool {

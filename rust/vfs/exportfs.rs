@@ -51,8 +51,15 @@ impl Handle {
     /// A handle read from somewhere; `EINVAL` when it is longer than any.
     pub fn from_words(kind: u8, fid: &[u32]) -> Result<Self> {
         let mut words = [0u32; MAX_WORDS];
-        words.get_mut(..fid.len()).ok_or(EINVAL)?.copy_from_slice(fid);
-        Ok(Self { kind, words, len: fid.len() })
+        words
+            .get_mut(..fid.len())
+            .ok_or(EINVAL)?
+            .copy_from_slice(fid);
+        Ok(Self {
+            kind,
+            words,
+            len: fid.len(),
+        })
     }
 
     /// The words.

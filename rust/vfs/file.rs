@@ -125,9 +125,7 @@ impl OpenFile {
     /// `vfs_fsync_range()`.
     pub fn fsync(&self, start: i64, end: i64, datasync: bool) -> Result {
         // SAFETY: The file is open.
-        to_result(unsafe {
-            raw::vfs_fsync_range(self.as_ptr(), start, end, datasync.into())
-        })
+        to_result(unsafe { raw::vfs_fsync_range(self.as_ptr(), start, end, datasync.into()) })
     }
 
     /// Writes all that is dirty, and waits.
@@ -187,9 +185,7 @@ impl OpenFile {
     fn verify(&self, direction: u32, at: i64, len: i64) -> Result {
         let len = usize::try_from(len).map_err(|_| EINVAL)?;
         // SAFETY: The file is open and the offset is valid.
-        to_result(unsafe {
-            raw::rw_verify_area(direction as c_int, self.as_ptr(), &at, len)
-        })
+        to_result(unsafe { raw::rw_verify_area(direction as c_int, self.as_ptr(), &at, len) })
     }
 
     /// Shares the data of the first `len` bytes with `to`, copy-on-write;
@@ -238,9 +234,7 @@ impl OpenFile {
         flags: u32,
     ) -> Result<usize> {
         // SAFETY: Both are open.
-        count(unsafe {
-            raw::vfs_copy_file_range(self.as_ptr(), from, to.as_ptr(), at, len, flags)
-        })
+        count(unsafe { raw::vfs_copy_file_range(self.as_ptr(), from, to.as_ptr(), at, len, flags) })
     }
 
     /// See `vfs_fallocate()`.
@@ -294,7 +288,8 @@ pub enum CopyXattr {
 /// `security_inode_copy_up_xattr()`.
 pub fn copy_up_xattr(dentry: &Dentry, name: &CStr) -> Result<CopyXattr> {
     // SAFETY: The dentry is valid and the name NUL-terminated.
-    let ret = unsafe { raw::vfs_shim_security_inode_copy_up_xattr(dentry.as_ptr(), name.as_char_ptr()) };
+    let ret =
+        unsafe { raw::vfs_shim_security_inode_copy_up_xattr(dentry.as_ptr(), name.as_char_ptr()) };
     match to_result(ret) {
         Err(err) if err == ECANCELED => Ok(CopyXattr::Discard),
         Err(err) if err != EOPNOTSUPP => Err(err),

@@ -31,10 +31,8 @@ pub trait FileOperations: Sized + 'static {
     type Private: Send + Sync;
 
     /// Opens the inode.
-    fn open(
-        inode: &InodeOf<Self::Fs>,
-        file: &OpeningFile<Self::Fs>,
-    ) -> Result<KBox<Self::Private>>;
+    fn open(inode: &InodeOf<Self::Fs>, file: &OpeningFile<Self::Fs>)
+        -> Result<KBox<Self::Private>>;
 
     /// The last reference to the file is gone.
     fn release(_inode: &InodeOf<Self::Fs>, private: KBox<Self::Private>) {
@@ -213,9 +211,7 @@ impl<T: FileOperations> FileOf<T> {
     /// Sets the position, as [`FileOf::pos`].
     pub fn set_pos(&self, pos: i64) {
         // SAFETY: The file is valid; this corresponds to `WRITE_ONCE`.
-        unsafe {
-            core::ptr::addr_of_mut!((*self.0.get()).f_pos).write_volatile(pos)
-        };
+        unsafe { core::ptr::addr_of_mut!((*self.0.get()).f_pos).write_volatile(pos) };
     }
 
     /// Drops set-id bits and capabilities that a write by the current task takes
@@ -229,7 +225,9 @@ impl<T: FileOperations> FileOf<T> {
     pub fn touch_atime(&self) {
         // SAFETY: A file keeps its path.
         unsafe {
-            raw::touch_atime(core::ptr::addr_of!((*self.as_raw()).__bindgen_anon_1.f_path))
+            raw::touch_atime(core::ptr::addr_of!(
+                (*self.as_raw()).__bindgen_anon_1.f_path
+            ))
         };
     }
 
@@ -296,8 +294,11 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
     ///
     /// `file` is new, with a dentry of `F`, and the current task's to open.
     pub(crate) unsafe fn from_raw(file: *mut raw::file) -> Self {
-        // SAFETY: By the safety requirements it is not null.
-        Self { file: unsafe { NonNull::new_unchecked(file) }, _fs: PhantomData }
+        Self {
+            // SAFETY: By the safety requirements it is not null.
+            file: unsafe { NonNull::new_unchecked(file) },
+            _fs: PhantomData,
+        }
     }
 
     /// The file, for those that open something for it.
@@ -324,7 +325,9 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
             (*file).private_data = private.into_foreign().cast();
             let ret = raw::vfs_shim_finish_open_tmpfile(file, dentry.as_ptr());
             if (*file).f_mode & raw::vfs_const_FMODE_OPENED == 0 {
-                drop(<KBox<T::Private>>::from_foreign((*file).private_data.cast()));
+                drop(<KBox<T::Private>>::from_foreign(
+                    (*file).private_data.cast(),
+                ));
             }
             to_result(ret)
         }
@@ -342,8 +345,11 @@ impl<'a, T: FileOperations> Iocb<'a, T> {
     ///
     /// `raw` is valid for `'a`, for a file of `T`.
     pub(crate) unsafe fn from_raw(raw: *mut raw::kiocb) -> Self {
-        // SAFETY: By the safety requirements it is not null.
-        Self { raw: unsafe { NonNull::new_unchecked(raw) }, _file: PhantomData }
+        Self {
+            // SAFETY: By the safety requirements it is not null.
+            raw: unsafe { NonNull::new_unchecked(raw) },
+            _file: PhantomData,
+        }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut raw::kiocb {
@@ -512,8 +518,12 @@ impl<T: FileOperations> VTable<T> {
     /// `file_operations.open`.
     unsafe extern "C" fn open(inode: *mut raw::inode, file: *mut raw::file) -> c_int {
         // SAFETY: See above.
-        let (inode, opening) =
-            unsafe { (InodeOf::from_raw(inode), OpeningFile::<T::Fs>::from_raw(file)) };
+        let (inode, opening) = unsafe {
+            (
+                InodeOf::from_raw(inode),
+                OpeningFile::<T::Fs>::from_raw(file),
+            )
+        };
         from_result(|| {
             let private = T::open(inode, opening)?;
             // SAFETY: The file is the current task's alone.
@@ -539,7 +549,11 @@ impl<T: FileOperations> VTable<T> {
     /// `file_operations.llseek`.
     unsafe extern "C" fn llseek(file: *mut raw::file, at: i64, whence: c_int) -> i64 {
         // SAFETY: See above.
-        ret_offset(T::llseek(unsafe { FileOf::from_raw(file) }, at, Whence(whence)))
+        ret_offset(T::llseek(
+            unsafe { FileOf::from_raw(file) },
+            at,
+            Whence(whence),
+        ))
     }
 
     /// # Safety
@@ -574,8 +588,12 @@ impl<T: FileOperations> VTable<T> {
     /// `file_operations.mmap`.
     unsafe extern "C" fn mmap(file: *mut raw::file, vma: *mut raw::vm_area_struct) -> c_int {
         // SAFETY: See above; the mapping is new and the callee's for the call.
-        let (file, mut vma) =
-            unsafe { (FileOf::from_raw(file), NewMapping(NonNull::new_unchecked(vma))) };
+        let (file, mut vma) = unsafe {
+            (
+                FileOf::from_raw(file),
+                NewMapping(NonNull::new_unchecked(vma)),
+            )
+        };
         from_result(|| T::mmap(file, &mut vma).map(|()| 0))
     }
 
@@ -658,12 +676,7 @@ impl<T: FileOperations> VTable<T> {
     /// # Safety
     ///
     /// `file_operations.fallocate`.
-    unsafe extern "C" fn fallocate(
-        file: *mut raw::file,
-        mode: c_int,
-        at: i64,
-        len: i64,
-    ) -> c_long {
+    unsafe extern "C" fn fallocate(file: *mut raw::file, mode: c_int, at: i64, len: i64) -> c_long {
         // SAFETY: See above.
         let file = unsafe { FileOf::from_raw(file) };
         from_result(|| T::fallocate(file, mode, at, len).map(|()| 0))
@@ -700,18 +713,20 @@ impl<T: FileOperations> VTable<T> {
     ) -> i64 {
         // SAFETY: See above.
         let (from, to) = unsafe { (FileOf::from_raw(from), FileOf::from_raw(to)) };
-        ret_offset(T::remap_file_range(from, at, to, to_at, len, RemapFlags(flags)))
+        ret_offset(T::remap_file_range(
+            from,
+            at,
+            to,
+            to_at,
+            len,
+            RemapFlags(flags),
+        ))
     }
 
     /// # Safety
     ///
     /// `file_operations.fadvise`.
-    unsafe extern "C" fn fadvise(
-        file: *mut raw::file,
-        at: i64,
-        len: i64,
-        advice: c_int,
-    ) -> c_int {
+    unsafe extern "C" fn fadvise(file: *mut raw::file, at: i64, len: i64, advice: c_int) -> c_int {
         // SAFETY: See above.
         let file = unsafe { FileOf::from_raw(file) };
         from_result(|| T::fadvise(file, at, len, advice).map(|()| 0))

@@ -35,7 +35,10 @@ impl FileAttr {
     ///
     /// `ENOTTY` when it has no such attributes.
     pub fn get(&mut self, path: PathRef<'_>) -> Result {
-        path.check_ioctl(self.command(raw::vfs_const_FS_IOC_FSGETXATTR, raw::vfs_const_FS_IOC_GETFLAGS))?;
+        path.check_ioctl(self.command(
+            raw::vfs_const_FS_IOC_FSGETXATTR,
+            raw::vfs_const_FS_IOC_GETFLAGS,
+        ))?;
         // SAFETY: All are valid.
         let ret = unsafe { raw::vfs_fileattr_get(path.dentry.as_ptr(), &mut self.0) };
         match to_result(ret) {
@@ -48,7 +51,10 @@ impl FileAttr {
     ///
     /// Takes the inode lock; the caller has write access to the mount.
     pub fn set(&mut self, path: PathRef<'_>) -> Result {
-        path.check_ioctl(self.command(raw::vfs_const_FS_IOC_FSSETXATTR, raw::vfs_const_FS_IOC_SETFLAGS))?;
+        path.check_ioctl(self.command(
+            raw::vfs_const_FS_IOC_FSSETXATTR,
+            raw::vfs_const_FS_IOC_SETFLAGS,
+        ))?;
         // SAFETY: All are valid.
         to_result(unsafe {
             raw::vfs_fileattr_set(
@@ -60,7 +66,11 @@ impl FileAttr {
     }
 
     fn command(&self, extended: c_uint, flags: c_uint) -> c_uint {
-        if self.0.fsx_valid() { extended } else { flags }
+        if self.0.fsx_valid() {
+            extended
+        } else {
+            flags
+        }
     }
 
     /// Asking for plain flags.

@@ -10,7 +10,9 @@ use crate::{
     inode::InodeBox,
     raw,
     rcu::RcuData,
-    super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlock, SuperBlockOf, SuperVTable},
+    super_block::{
+        NewSuperBlock, Options, RealKind, StatFs, SuperBlock, SuperBlockOf, SuperVTable,
+    },
 };
 use core::{cell::UnsafeCell, convert::Infallible, marker::PhantomData};
 use kernel::{

@@ -16,7 +16,9 @@ impl NameHash {
     /// A hash with a new random key.
     pub fn new() -> Self {
         // SAFETY: No requirements.
-        Self([unsafe { raw::get_random_u64() }, unsafe { raw::get_random_u64() }])
+        Self([unsafe { raw::get_random_u64() }, unsafe {
+            raw::get_random_u64()
+        }])
     }
 
     /// The hash of `name`.

@@ -124,9 +124,8 @@ impl Inode {
     /// Whether POSIX ACLs apply to the inode, see `IS_POSIXACL()`.
     pub fn has_posix_acl(&self) -> bool {
         // SAFETY: The inode and its super block are valid; this corresponds to `READ_ONCE`.
-        let flags = unsafe {
-            core::ptr::addr_of!((*(*self.as_ptr()).i_sb).s_flags).read_volatile()
-        };
+        let flags =
+            unsafe { core::ptr::addr_of!((*(*self.as_ptr()).i_sb).s_flags).read_volatile() };
         flags & raw::vfs_const_SB_POSIXACL as c_ulong != 0
     }
 
@@ -134,7 +133,10 @@ impl Inode {
     pub fn lock(&self) -> InodeLock<'_> {
         // SAFETY: The inode is valid.
         unsafe { raw::vfs_shim_inode_lock(self.as_ptr()) };
-        InodeLock { inode: self, _task: NotThreadSafe }
+        InodeLock {
+            inode: self,
+            _task: NotThreadSafe,
+        }
     }
 
     /// Whether the current task owns the inode or has the right to act as its
@@ -180,13 +182,17 @@ impl Inode {
     /// directory; false when another has done so. See `I_OVL_INUSE`.
     pub fn try_mark_in_use(&self) -> bool {
         // SAFETY: The inode is valid.
-        unsafe { raw::vfs_shim_inode_flag_trylock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE) }
+        unsafe {
+            raw::vfs_shim_inode_flag_trylock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE)
+        }
     }
 
     /// Takes back [`Inode::try_mark_in_use`].
     pub fn clear_in_use(&self) {
         // SAFETY: The inode is valid.
-        unsafe { raw::vfs_shim_inode_flag_unlock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE) };
+        unsafe {
+            raw::vfs_shim_inode_flag_unlock(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE)
+        };
     }
 }
 
@@ -317,6 +323,10 @@ pub(crate) struct InodeBox<F: FileSystem> {
 
 impl<F: FileSystem> InodeBox<F> {
     /// What the cache does once with each new piece of memory.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` points to new memory for an `InodeBox`.
     pub(crate) unsafe extern "C" fn init_once(ptr: *mut c_void) {
         // SAFETY: Called with memory for an `InodeBox`, whose first field is the inode.
         unsafe { raw::inode_init_once(ptr.cast()) };
@@ -488,11 +498,17 @@ impl<F: FileSystem> InodeOf<F> {
     }
 }
 
+/// # Safety
+///
+/// Called by the inode cache with a valid inode.
 unsafe extern "C" fn test_key(inode: *mut raw::inode, key: *mut c_void) -> c_int {
     // SAFETY: Called with a valid inode.
     (unsafe { (*inode).i_private } == key).into()
 }
 
+/// # Safety
+///
+/// Called by the inode cache with a valid inode that nobody else uses yet.
 unsafe extern "C" fn set_key(inode: *mut raw::inode, key: *mut c_void) -> c_int {
     // SAFETY: Called with a valid inode that nobody else sees yet.
     unsafe { (*inode).i_private = key };
@@ -523,7 +539,9 @@ impl<F: FileSystem> NewInode<F> {
         // SAFETY: The super block is valid.
         let inode = NonNull::new(unsafe { raw::new_inode(sb.as_ptr()) }).ok_or(ENOMEM)?;
         // SAFETY: `new_inode` returned a reference, and the super block is one of `F`.
-        Ok(Self(ManuallyDrop::new(unsafe { ARef::from_raw(inode.cast()) })))
+        Ok(Self(ManuallyDrop::new(unsafe {
+            ARef::from_raw(inode.cast())
+        })))
     }
 
     /// Finds the inode of `sb` that stands for `real` in the inode cache, or
@@ -582,8 +600,7 @@ impl<F: FileSystem> NewInode<F> {
     pub fn find(sb: &SuperBlockOf<F>, real: &Inode) -> Option<ARef<InodeOf<F>>> {
         let key = real.as_ptr();
         // SAFETY: All are valid; the key is only compared.
-        let inode =
-            unsafe { raw::ilookup5(sb.as_ptr(), key as u64, Some(test_key), key.cast()) };
+        let inode = unsafe { raw::ilookup5(sb.as_ptr(), key as u64, Some(test_key), key.cast()) };
         // SAFETY: `ilookup5` returned a reference or null.
         NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
     }
@@ -592,9 +609,7 @@ impl<F: FileSystem> NewInode<F> {
     /// current task: see `inode_init_owner()`.
     pub fn init_owner(&mut self, idmap: IdMap<'_>, dir: &Inode, mode: Mode) {
         // SAFETY: All are valid and the inode is exclusive.
-        unsafe {
-            raw::inode_init_owner(idmap.as_ptr(), self.as_ptr(), dir.as_ptr(), mode.bits())
-        };
+        unsafe { raw::inode_init_owner(idmap.as_ptr(), self.as_ptr(), dir.as_ptr(), mode.bits()) };
     }
 
     /// Sets the inode number.

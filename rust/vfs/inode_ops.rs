@@ -134,11 +134,7 @@ pub trait InodeOperations: Sized + 'static {
     }
 
     /// As `permission`, in an RCU walk.
-    fn permission_rcu(
-        _idmap: IdMap<'_>,
-        _inode: RcuInode<'_, Self::Fs>,
-        _mask: Access,
-    ) -> Result {
+    fn permission_rcu(_idmap: IdMap<'_>, _inode: RcuInode<'_, Self::Fs>, _mask: Access) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -153,11 +149,7 @@ pub trait InodeOperations: Sized + 'static {
     }
 
     /// The ACL as an extended attribute.
-    fn acl(
-        _idmap: IdMap<'_>,
-        _dentry: &DentryOf<Self::Fs>,
-        _kind: AclType,
-    ) -> Result<Option<Acl>> {
+    fn acl(_idmap: IdMap<'_>, _dentry: &DentryOf<Self::Fs>, _kind: AclType) -> Result<Option<Acl>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -232,11 +224,7 @@ pub trait InodeOperations: Sized + 'static {
     }
 
     /// Renames `old` to `new`.
-    fn rename(
-        _old: Child<'_, Self::Fs>,
-        _new: Child<'_, Self::Fs>,
-        _flags: RenameFlags,
-    ) -> Result {
+    fn rename(_old: Child<'_, Self::Fs>, _new: Child<'_, Self::Fs>, _flags: RenameFlags) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -436,7 +424,8 @@ impl<T: InodeOperations> VTable<T> {
                 T::permission_rcu(idmap, unsafe { RcuInode::from_raw(inode) }, mask)?;
             } else {
                 // SAFETY: See above.
-                T::permission(idmap, unsafe { InodeOf::from_raw(inode) }, Access::from_raw(mask))?;
+                let inode = unsafe { InodeOf::from_raw(inode) };
+                T::permission(idmap, inode, Access::from_raw(mask))?;
             }
             Ok(0)
         })
@@ -491,8 +480,13 @@ impl<T: InodeOperations> VTable<T> {
         kind: c_int,
     ) -> c_int {
         // SAFETY: See above. The ACL stays the caller's.
-        let (idmap, dentry, acl) =
-            unsafe { (IdMap::from_raw(idmap), DentryOf::from_raw(dentry), Acl::borrow(acl)) };
+        let (idmap, dentry, acl) = unsafe {
+            (
+                IdMap::from_raw(idmap),
+                DentryOf::from_raw(dentry),
+                Acl::borrow(acl),
+            )
+        };
         from_result(|| {
             let kind = AclType::from_raw(kind).ok_or(EINVAL)?;
             T::set_acl(idmap, dentry, acl.as_deref(), kind).map(|()| 0)
@@ -510,7 +504,11 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above.
         let (idmap, dir, child) = unsafe {
-            (IdMap::from_raw(idmap), InodeOf::from_raw(dir), Child::from_raw(dentry))
+            (
+                IdMap::from_raw(idmap),
+                InodeOf::from_raw(dir),
+                Child::from_raw(dentry),
+            )
         };
         from_result(|| T::create(idmap, dir, child, Mode::from_bits(mode)).map(|()| 0))
     }
@@ -525,7 +523,11 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above.
         let (old, dir, child) = unsafe {
-            (DentryOf::from_raw(old), InodeOf::from_raw(dir), Child::from_raw(dentry))
+            (
+                DentryOf::from_raw(old),
+                InodeOf::from_raw(dir),
+                Child::from_raw(dentry),
+            )
         };
         from_result(|| T::link(old, dir, child).map(|()| 0))
     }
@@ -571,7 +573,11 @@ impl<T: InodeOperations> VTable<T> {
     ) -> *mut raw::dentry {
         // SAFETY: See above.
         let (idmap, dir, child) = unsafe {
-            (IdMap::from_raw(idmap), InodeOf::from_raw(dir), Child::from_raw(dentry))
+            (
+                IdMap::from_raw(idmap),
+                InodeOf::from_raw(dir),
+                Child::from_raw(dentry),
+            )
         };
         match T::mkdir(idmap, dir, child, Mode::from_bits(mode)) {
             Ok(()) => core::ptr::null_mut(),
@@ -600,10 +606,21 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above.
         let (idmap, dir, child) = unsafe {
-            (IdMap::from_raw(idmap), InodeOf::from_raw(dir), Child::from_raw(dentry))
+            (
+                IdMap::from_raw(idmap),
+                InodeOf::from_raw(dir),
+                Child::from_raw(dentry),
+            )
         };
         from_result(|| {
-            T::mknod(idmap, dir, child, Mode::from_bits(mode), Device::from_raw(rdev)).map(|()| 0)
+            T::mknod(
+                idmap,
+                dir,
+                child,
+                Mode::from_bits(mode),
+                Device::from_raw(rdev),
+            )
+            .map(|()| 0)
         })
     }
 
@@ -634,7 +651,11 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above; the file is new and the callee's to open.
         let (idmap, dir, file) = unsafe {
-            (IdMap::from_raw(idmap), InodeOf::from_raw(dir), TmpFile::from_raw(file))
+            (
+                IdMap::from_raw(idmap),
+                InodeOf::from_raw(dir),
+                TmpFile::from_raw(file),
+            )
         };
         from_result(|| T::tmpfile(idmap, dir, file, Mode::from_bits(mode)).map(|()| 0))
     }
@@ -649,7 +670,11 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above; the attributes are the callee's to change.
         let (idmap, dentry, attr) = unsafe {
-            (IdMap::from_raw(idmap), DentryOf::from_raw(dentry), SetAttr::from_raw_mut(attr))
+            (
+                IdMap::from_raw(idmap),
+                DentryOf::from_raw(dentry),
+                SetAttr::from_raw_mut(attr),
+            )
         };
         from_result(|| T::setattr(idmap, dentry, attr).map(|()| 0))
     }
@@ -736,9 +761,7 @@ impl<T: InodeOperations> VTable<T> {
         }
         // SAFETY: See above.
         let inode = unsafe { InodeOf::from_raw(inode) };
-        from_result(|| {
-            T::accessed(inode, flags & raw::vfs_const_IOCB_NOWAIT != 0).map(|()| 0)
-        })
+        from_result(|| T::accessed(inode, flags & raw::vfs_const_IOCB_NOWAIT != 0).map(|()| 0))
     }
 
     /// # Safety
@@ -750,8 +773,12 @@ impl<T: InodeOperations> VTable<T> {
         attr: *mut kernel::bindings::file_kattr,
     ) -> c_int {
         // SAFETY: See above; the attributes are the callee's for the call.
-        let (dentry, attr) =
-            unsafe { (DentryOf::from_raw(dentry), FileAttr::from_raw_mut(attr.cast())) };
+        let (dentry, attr) = unsafe {
+            (
+                DentryOf::from_raw(dentry),
+                FileAttr::from_raw_mut(attr.cast()),
+            )
+        };
         from_result(|| T::fileattr_set(dentry, attr).map(|()| 0))
     }
 
@@ -763,8 +790,12 @@ impl<T: InodeOperations> VTable<T> {
         attr: *mut kernel::bindings::file_kattr,
     ) -> c_int {
         // SAFETY: See above; the attributes are the callee's for the call.
-        let (dentry, attr) =
-            unsafe { (DentryOf::from_raw(dentry), FileAttr::from_raw_mut(attr.cast())) };
+        let (dentry, attr) = unsafe {
+            (
+                DentryOf::from_raw(dentry),
+                FileAttr::from_raw_mut(attr.cast()),
+            )
+        };
         from_result(|| T::fileattr_get(dentry, attr).map(|()| 0))
     }
 }

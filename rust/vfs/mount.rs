@@ -127,7 +127,10 @@ impl Mount {
     pub fn want_write(&self) -> Result<WriteAccess<'_>> {
         // SAFETY: The mount is valid.
         to_result(unsafe { raw::mnt_want_write(self.as_ptr()) })?;
-        Ok(WriteAccess { mount: self, _task: NotThreadSafe })
+        Ok(WriteAccess {
+            mount: self,
+            _task: NotThreadSafe,
+        })
     }
 }
 
@@ -266,7 +269,10 @@ impl<'a> PathRef<'a> {
     }
 
     pub(crate) fn as_raw(&self) -> raw::path {
-        raw::path { mnt: self.mount.as_ptr(), dentry: self.dentry.as_ptr() }
+        raw::path {
+            mnt: self.mount.as_ptr(),
+            dentry: self.dentry.as_ptr(),
+        }
     }
 
     /// Updates the access time if the mount's policy asks for it: see
@@ -310,7 +316,9 @@ impl Path {
     pub fn lookup(name: &CStr) -> Result<Self> {
         let mut path = raw::path::default();
         // SAFETY: `name` is NUL-terminated and `path` is valid for writes.
-        to_result(unsafe { raw::kern_path(name.as_char_ptr(), raw::vfs_const_LOOKUP_FOLLOW, &mut path) })?;
+        to_result(unsafe {
+            raw::kern_path(name.as_char_ptr(), raw::vfs_const_LOOKUP_FOLLOW, &mut path)
+        })?;
         // SAFETY: On success the path is valid and referenced for the caller.
         Ok(unsafe { Self::from_raw(path) })
     }
@@ -320,9 +328,11 @@ impl Path {
         // SAFETY: An open file keeps its path, which never changes.
         let path = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path };
         // SAFETY: As above.
-        let (mount, dentry) =
-            unsafe { (Mount::from_raw(path.mnt), Dentry::from_raw(path.dentry)) };
-        Self { mount: mount.into(), dentry: dentry.into() }
+        let (mount, dentry) = unsafe { (Mount::from_raw(path.mnt), Dentry::from_raw(path.dentry)) };
+        Self {
+            mount: mount.into(),
+            dentry: dentry.into(),
+        }
     }
 
     /// Borrows the path.

@@ -33,7 +33,11 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// A mutex around `data`, in lock class `key`.
-    pub fn new(data: T, name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub fn new(
+        data: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             raw <- Opaque::ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes and pinned, `name` and `key` are static.
@@ -47,14 +51,20 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         // SAFETY: The mutex was initialised and is pinned.
         unsafe { raw::vfs_shim_mutex_lock(self.raw.get()) };
-        MutexGuard { mutex: self, _task: NotThreadSafe }
+        MutexGuard {
+            mutex: self,
+            _task: NotThreadSafe,
+        }
     }
 
     /// Waits for the lock, or until the task is killed: `EINTR`.
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
         // SAFETY: The mutex was initialised and is pinned.
         to_result(unsafe { raw::vfs_shim_mutex_lock_killable(self.raw.get()) })?;
-        Ok(MutexGuard { mutex: self, _task: NotThreadSafe })
+        Ok(MutexGuard {
+            mutex: self,
+            _task: NotThreadSafe,
+        })
     }
 }
 
@@ -86,4 +96,3 @@ impl<T> Drop for MutexGuard<'_, T> {
         unsafe { raw::mutex_unlock(self.mutex.raw.get()) };
     }
 }
-

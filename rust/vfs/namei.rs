@@ -21,7 +21,7 @@ use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
     sync::aref::ARef,
-    types::{NotThreadSafe}, //
+    types::NotThreadSafe, //
 };
 
 impl PathRef<'_> {
@@ -108,7 +108,12 @@ impl<'a> Creating<'a> {
         let dentry = from_err_ptr(unsafe {
             raw::start_creating(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
         })?;
-        Ok(Self { dentry, parent: dir.dentry, mount: dir.mount, _task: NotThreadSafe })
+        Ok(Self {
+            dentry,
+            parent: dir.dentry,
+            mount: dir.mount,
+            _task: NotThreadSafe,
+        })
     }
 
     /// The dentry, negative unless there is an object already.
@@ -156,7 +161,13 @@ impl<'a> Creating<'a> {
             )
         })?;
         // INVARIANT: `vfs_mkdir` passed on the lock and the reference.
-        Creating { dentry, parent: this.parent, mount: this.mount, _task: NotThreadSafe }.finish(0)
+        Creating {
+            dentry,
+            parent: this.parent,
+            mount: this.mount,
+            _task: NotThreadSafe,
+        }
+        .finish(0)
     }
 
     /// Makes a special file.
@@ -238,7 +249,11 @@ impl<'a> Removing<'a> {
         let dentry = from_err_ptr(unsafe {
             raw::start_removing(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
         })?;
-        Ok(Self { dentry, parent: dir, _task: NotThreadSafe })
+        Ok(Self {
+            dentry,
+            parent: dir,
+            _task: NotThreadSafe,
+        })
     }
 
     /// As [`Removing::start`] for the object `child`; `EINVAL` when it is in
@@ -248,7 +263,11 @@ impl<'a> Removing<'a> {
         let dentry = from_err_ptr(unsafe {
             raw::start_removing_dentry(dir.dentry.as_ptr(), child.as_ptr())
         })?;
-        Ok(Self { dentry, parent: dir, _task: NotThreadSafe })
+        Ok(Self {
+            dentry,
+            parent: dir,
+            _task: NotThreadSafe,
+        })
     }
 
     /// The dentry.
@@ -296,7 +315,7 @@ pub struct Renaming<'a> {
 }
 
 impl<'a> Renaming<'a> {
-    fn new(mount: &'a Mount, old_dir: &'a Dentry, new_dir: &'a Dentry) -> raw::renamedata {
+    fn data(mount: &'a Mount, old_dir: &'a Dentry, new_dir: &'a Dentry) -> raw::renamedata {
         raw::renamedata {
             mnt_idmap: mount.idmap().as_ptr(),
             old_parent: old_dir.as_ptr(),
@@ -307,7 +326,11 @@ impl<'a> Renaming<'a> {
 
     fn started(rd: raw::renamedata, ret: c_int) -> Result<Self> {
         to_result(ret)?;
-        Ok(Self { rd, _dirs: PhantomData, _task: NotThreadSafe })
+        Ok(Self {
+            rd,
+            _dirs: PhantomData,
+            _task: NotThreadSafe,
+        })
     }
 
     /// Locks `old_name`, which exists, and `new_name`, which may.
@@ -321,7 +344,7 @@ impl<'a> Renaming<'a> {
         new_name: Name<'_>,
         flags: RenameFlags,
     ) -> Result<Self> {
-        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
         rd.flags = flags.as_raw();
         let (mut old_name, mut new_name) = (old_name.as_qstr(), new_name.as_qstr());
         // SAFETY: All are valid.
@@ -336,7 +359,7 @@ impl<'a> Renaming<'a> {
         new_dir: &'a Dentry,
         new_name: Name<'_>,
     ) -> Result<Self> {
-        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
         let mut new_name = new_name.as_qstr();
         // SAFETY: All are valid.
         let ret = unsafe {
@@ -358,11 +381,10 @@ impl<'a> Renaming<'a> {
         new: &Dentry,
         flags: RenameFlags,
     ) -> Result<Self> {
-        let mut rd = Self::new(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
         rd.flags = flags.as_raw();
         // SAFETY: All are valid.
-        let ret =
-            unsafe { raw::start_renaming_two_dentries(&mut rd, old.as_ptr(), new.as_ptr()) };
+        let ret = unsafe { raw::start_renaming_two_dentries(&mut rd, old.as_ptr(), new.as_ptr()) };
         Self::started(rd, ret)
     }
 

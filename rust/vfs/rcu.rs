@@ -22,8 +22,8 @@ use kernel::{
     cred::Credential,
     error::to_result,
     prelude::*,
-    sync::atomic::{ordering, Atomic},
     sync::aref::ARef, //
+    sync::atomic::{ordering, Atomic},
 };
 
 /// The part of an inode's private data that RCU walks may see.
@@ -54,7 +54,10 @@ struct RealInode {
 
 impl Default for RealInode {
     fn default() -> Self {
-        Self { inode: Atomic::new(0), mount: Atomic::new(0) }
+        Self {
+            inode: Atomic::new(0),
+            mount: Atomic::new(0),
+        }
     }
 }
 
@@ -143,8 +146,11 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
     /// `inode` is an inode of `F` found by the current task's RCU walk, which
     /// lasts for `'rcu`.
     pub(crate) unsafe fn from_raw(inode: *mut raw::inode) -> Self {
-        // SAFETY: By the safety requirements the inode is not null.
-        Self { inode: unsafe { NonNull::new_unchecked(inode) }, _walk: PhantomData }
+        Self {
+            // SAFETY: By the safety requirements the inode is not null.
+            inode: unsafe { NonNull::new_unchecked(inode) },
+            _walk: PhantomData,
+        }
     }
 
     /// The part of the private data made for this.
@@ -186,7 +192,12 @@ impl<'rcu, F: FileSystem<Rcu = RealInodes>> RcuInode<'rcu, F> {
             Some(upper) => (true, upper),
             None => (false, data.lower.get().ok_or(ECHILD)?),
         };
-        Ok(RcuReal { inode, mount, is_upper, _walk: PhantomData })
+        Ok(RcuReal {
+            inode,
+            mount,
+            is_upper,
+            _walk: PhantomData,
+        })
     }
 }
 

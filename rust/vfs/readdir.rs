@@ -45,6 +45,10 @@ struct Reader<'a> {
     result: Result,
 }
 
+/// # Safety
+///
+/// Called by `iterate_dir` with the context of a [`Reader`] and a name of `len`
+/// bytes.
 unsafe extern "C" fn actor(
     ctx: *mut raw::dir_context,
     name: *const c_char,
@@ -64,7 +68,11 @@ unsafe extern "C" fn actor(
     let name = unsafe { core::slice::from_raw_parts(name.cast::<u8>(), len) };
     reader.seen = true;
     // Flags for the caller are in higher bits.
-    let entry = DirEntry { name, ino, d_type: (d_type & 0xf) as u8 };
+    let entry = DirEntry {
+        name,
+        ino,
+        d_type: (d_type & 0xf) as u8,
+    };
     reader.result = (reader.actor)(entry);
     reader.result.is_ok()
 }

@@ -155,7 +155,10 @@ impl<F: FileSystem> NewSuperBlock<F> {
     ///
     /// `sb` is a new super block of `F`, exclusive while the result lives.
     pub(crate) unsafe fn from_raw(sb: *mut raw::super_block) -> Self {
-        Self { sb, _fs: PhantomData }
+        Self {
+            sb,
+            _fs: PhantomData,
+        }
     }
 
     /// Installs the operations and the private data: inodes can be made from
@@ -335,7 +338,10 @@ impl<F: FileSystem> SuperVTable<F> {
     /// # Safety
     ///
     /// `super_operations.statfs`.
-    unsafe extern "C" fn statfs(dentry: *mut raw::dentry, buf: *mut kernel::bindings::kstatfs) -> c_int {
+    unsafe extern "C" fn statfs(
+        dentry: *mut raw::dentry,
+        buf: *mut kernel::bindings::kstatfs,
+    ) -> c_int {
         // SAFETY: Called with a valid dentry of `F` and a buffer that is the callee's.
         let (dentry, buf) = unsafe { (DentryOf::<F>::from_raw(dentry), &mut *buf.cast()) };
         from_result(|| F::statfs(dentry, buf).map(|()| 0))
@@ -363,7 +369,9 @@ impl Options<'_> {
     /// Shows `name=value`, with the characters escaped that would end the value:
     /// see `seq_show_option()`.
     pub fn value(&self, name: &CStr, value: &CStr) {
-        let m = core::ptr::from_ref(self.0).cast_mut().cast::<raw::seq_file>();
+        let m = core::ptr::from_ref(self.0)
+            .cast_mut()
+            .cast::<raw::seq_file>();
         // SAFETY: The file is valid and used by this task alone; strings are NUL-terminated.
         unsafe {
             raw::seq_putc(m, b',');

@@ -37,8 +37,11 @@ impl PathRef<'_> {
     /// empty buffer asks for the length. `ERANGE` when the buffer is too small.
     /// See `vfs_getxattr()`.
     pub fn get_xattr(&self, name: &CStr, value: &mut [u8]) -> Result<usize> {
-        let buffer =
-            if value.is_empty() { core::ptr::null_mut() } else { value.as_mut_ptr().cast() };
+        let buffer = if value.is_empty() {
+            core::ptr::null_mut()
+        } else {
+            value.as_mut_ptr().cast()
+        };
         // SAFETY: All are valid.
         length(unsafe {
             raw::vfs_getxattr(
@@ -89,8 +92,11 @@ impl Dentry {
     /// Lists the names of the attributes, each with its NUL, into `list`; an
     /// empty buffer asks for the length. See `vfs_listxattr()`.
     pub fn list_xattr(&self, list: &mut [u8]) -> Result<usize> {
-        let buffer =
-            if list.is_empty() { core::ptr::null_mut() } else { list.as_mut_ptr().cast() };
+        let buffer = if list.is_empty() {
+            core::ptr::null_mut()
+        } else {
+            list.as_mut_ptr().cast()
+        };
         // SAFETY: All are valid, and the dentry is positive: layers' are.
         length(unsafe { raw::vfs_listxattr(self.as_ptr(), buffer, list.len()) })
     }
@@ -98,7 +104,8 @@ impl Dentry {
     /// Whether the filesystem lists attributes of the inode.
     pub fn lists_xattr(&self) -> bool {
         // SAFETY: An inode always has operations.
-        self.inode().is_some_and(|inode| unsafe { (*(*inode.as_ptr()).i_op).listxattr.is_some() })
+        self.inode()
+            .is_some_and(|inode| unsafe { (*(*inode.as_ptr()).i_op).listxattr.is_some() })
     }
 }
 
@@ -200,7 +207,11 @@ struct Pair<A, B>(PhantomData<(A, B)>);
 
 impl<F: FileSystem, A: XattrHandler<Fs = F>, B: XattrHandler<Fs = F>> Pair<A, B> {
     const LIST: XattrHandlers<F> = XattrHandlers(
-        [&VTable::<A>::HANDLER, &VTable::<B>::HANDLER, core::ptr::null()],
+        [
+            &VTable::<A>::HANDLER,
+            &VTable::<B>::HANDLER,
+            core::ptr::null(),
+        ],
         PhantomData,
     );
 }
