@@ -22,8 +22,8 @@ report_splat() {
 	[[ -n $line ]] || return 1
 	{
 		printf -- '---- kernel fault ----\n'
-		# Lockdep prints a frame of "=" before its headline.
-		sed -n "$((line > 2 ? line - 2 : 1)),$((line + 80))p" "$1"
+		# What led to it stands before the headline.
+		sed -n "$((line > 12 ? line - 12 : 1)),$((line + 80))p" "$1"
 		printf -- '----------------------\n'
 	} >&2
 }

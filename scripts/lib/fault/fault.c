@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Does on purpose what a module must not do: so that the tests of the test
+ * machine see whether each fault is noticed.
+ */
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+static char *fault = "none";
+module_param(fault, charp, 0);
+MODULE_PARM_DESC(fault, "none, warn, pin, leak, lock, atomic or kasan");
+
+static DEFINE_MUTEX(first);
+static DEFINE_MUTEX(second);
+static DEFINE_SPINLOCK(spin);
+
+static noinline void leak(void)
+{
+	/* Several: a stale copy of one pointer on a stack hides that object. */
+	for (int i = 0; i < 16; i++) {
+		char *object = kmalloc(200, GFP_KERNEL);
+
+		if (object)
+			WRITE_ONCE(object[0], i);
+	}
+}
+
+static void lock_in_both_orders(void)
+{
+	mutex_lock(&first);
+	mutex_lock(&second);
+	mutex_unlock(&second);
+	mutex_unlock(&first);
+
+	mutex_lock(&second);
+	mutex_lock(&first);
+	mutex_unlock(&first);
+	mutex_unlock(&second);
+}
+
+static void sleep_under_spinlock(void)
+{
+	spin_lock(&spin);
+	mutex_lock(&first);
+	mutex_unlock(&first);
+	spin_unlock(&spin);
+}
+
+static void write_after_free(void)
+{
+	char *object = kmalloc(200, GFP_KERNEL);
+
+	kfree(object);
+	WRITE_ONCE(object[8], 1);
+}
+
+static int __init fault_init(void)
+{
+	if (!strcmp(fault, "warn"))
+		WARN_ON(1);
+	else if (!strcmp(fault, "pin"))
+		__module_get(THIS_MODULE);
+	else if (!strcmp(fault, "leak"))
+		leak();
+	else if (!strcmp(fault, "lock"))
+		lock_in_both_orders();
+	else if (!strcmp(fault, "atomic"))
+		sleep_under_spinlock();
+	else if (!strcmp(fault, "kasan"))
+		write_after_free();
+	else if (strcmp(fault, "none"))
+		return -EINVAL;
+	return 0;
+}
+
+static void __exit fault_exit(void)
+{
+}
+
+module_init(fault_init);
+module_exit(fault_exit);
+MODULE_DESCRIPTION("Faults on purpose, to test the test machine");
+MODULE_LICENSE("GPL");
