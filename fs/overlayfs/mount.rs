@@ -102,7 +102,7 @@ fn fill_super_as_mounter(
             },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
             name_len,
-            lowerdir: context.lowerdir.take().ok_or(EINVAL)?,
+            lowerdir: core::mem::take(&mut context.lowerdir),
             traps: SetOnce::new(),
         },
         GFP_KERNEL,

@@ -26,12 +26,26 @@ pub(crate) struct NamedPath {
     pub(crate) path: Path,
 }
 
+/// How lower layers were given, to show it.
+pub(crate) enum LowerOption {
+    /// All in `lowerdir`.
+    Whole(CString),
+    /// Each in a `lowerdir+`.
+    Single(KVec<CString>),
+}
+
+impl Default for LowerOption {
+    fn default() -> Self {
+        Self::Single(KVec::new())
+    }
+}
+
 /// The options of a mount that is being set up.
 #[derive(Default)]
 pub struct Context {
-    /// `lowerdir` as it was given.
-    pub(crate) lowerdir: Option<CString>,
-    /// Its directories, the highest layer first.
+    /// How the lower layers were given.
+    pub(crate) lowerdir: LowerOption,
+    /// Their directories, the highest layer first.
     pub(crate) lower: KVec<Path>,
     /// `upperdir`.
     pub(crate) upper: Option<NamedPath>,
@@ -85,6 +99,7 @@ impl Context {
     pub(crate) fn parse(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
         match key.to_bytes() {
             b"lowerdir" => self.parse_lowerdir(fc, text(fc, key, &value)?),
+            b"lowerdir+" => self.add_lower(fc, key, value),
             b"upperdir" => {
                 self.upper = Some(named_path(fc, key, value)?);
                 Ok(())
@@ -111,7 +126,7 @@ impl Context {
 
     fn parse_lowerdir(&mut self, fc: &FsContext, value: &CStr) -> Result {
         self.lower.clear();
-        self.lowerdir = None;
+        self.lowerdir = LowerOption::default();
         let layers = Lowerdir::parse(value.to_bytes()).map_err(|err| fc.invalid(fmt!("{err}")))?;
         for layer in layers {
             if layer.data_only {
@@ -120,7 +135,28 @@ impl Context {
             let path = lookup(fc, c"lowerdir", layer.escaped)?;
             self.lower.push(path, GFP_KERNEL)?;
         }
-        self.lowerdir = Some(value.try_into()?);
+        self.lowerdir = LowerOption::Whole(value.try_into()?);
+        Ok(())
+    }
+
+    /// Adds a layer below those that were given so far.
+    fn add_lower(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
+        let LowerOption::Single(names) = &mut self.lowerdir else {
+            return Err(fc.invalid(fmt!("lowerdir+ cannot follow lowerdir")));
+        };
+        if self.lower.len() >= LAYERS_MAX {
+            return Err(fc.invalid(fmt!("too many lower layers, the limit is {LAYERS_MAX}")));
+        }
+        let layer = match value {
+            // Unlike in `lowerdir`, a backslash is a character as any other.
+            ParamValue::String(name) => NamedPath {
+                path: resolve(fc, key, name)?,
+                name: name.try_into()?,
+            },
+            value => named_path(fc, key, value)?,
+        };
+        names.push(layer.name, GFP_KERNEL)?;
+        self.lower.push(layer.path, GFP_KERNEL)?;
         Ok(())
     }
 
@@ -185,6 +221,11 @@ fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path> {
     };
     let name = buffer.get(..=name_len).ok_or(EINVAL)?;
     let name = CStr::from_bytes_until_nul(name).map_err(|_| EINVAL)?;
+    resolve(fc, key, name)
+}
+
+/// Resolves `name` as it is.
+fn resolve(fc: &FsContext, key: &CStr, name: &CStr) -> Result<Path> {
     if name.is_empty() {
         return Err(fc.invalid(fmt!("{}: empty path", show(key))));
     }
@@ -213,7 +254,7 @@ fn check(fc: &FsContext, key: &CStr, path: &Path) -> Result {
     if dentry.is_weird() || dentry.super_block().has_encoding() && dentry.is_casefolded() {
         return Err(fc.invalid(fmt!("{}: filesystem not supported", show(key))));
     }
-    if key != c"lowerdir" {
+    if !key.to_bytes().starts_with(b"lowerdir") {
         if dentry.is_stacked() {
             return Err(fc.invalid(fmt!("{}: cannot be on an overlay", show(key))));
         }
@@ -230,7 +271,14 @@ pub(crate) fn show_options(
     options: &vfs::super_block::Options<'_>,
 ) {
     let data = sb.data();
-    options.value(c"lowerdir", &data.lowerdir);
+    match &data.lowerdir {
+        LowerOption::Whole(lowerdir) => options.value(c"lowerdir", lowerdir),
+        LowerOption::Single(names) => {
+            for name in names {
+                options.value(c"lowerdir+", name);
+            }
+        }
+    }
     if let Ok(upper) = data.layers.upper() {
         options.value(c"upperdir", &upper.upperdir);
         options.value(c"workdir", &upper.workdir_option);

@@ -7,14 +7,13 @@ use crate::{
     identity::Identity,
     layers::{LayerStack, SharedWhiteout},
     mount,
-    params::{self, Context},
+    params::{self, Context, LowerOption},
     Overlay, //
 };
 use core::convert::Infallible;
 use kernel::{
     cred::Credential,
     prelude::*,
-    str::CString,
     sync::{
         aref::ARef,
         SetOnce, //
@@ -44,8 +43,8 @@ pub struct Super {
     pub(crate) identity: Pin<KBox<Identity>>,
     /// The longest name that any layer takes, in bytes.
     pub(crate) name_len: usize,
-    /// The option `lowerdir`, to show it.
-    pub(crate) lowerdir: CString,
+    /// How the lower layers were given, to show it.
+    pub(crate) lowerdir: LowerOption,
     /// Inodes that stand for the roots of layers in the inode cache, so that a
     /// layer that is found within another is noticed.
     pub(crate) traps: SetOnce<KVec<ARef<InodeOf<Overlay>>>>,
