@@ -43,6 +43,19 @@ const SQUASHFS: Pair = pair("squashfs", "tmpfs");
 /// Every combination, in the order in which they run.
 pub const ALL: &[Pair] = &[TMPFS, MIXED, EXT4, XFS, BTRFS, EROFS, SQUASHFS];
 
+/// The number by which `statfs` tells a layer filesystem.
+pub fn magic(name: &str) -> Option<i64> {
+    Some(match name {
+        "tmpfs" => 0x0102_1994,
+        "ext4" => 0xef53,
+        "xfs" => 0x5846_5342,
+        "btrfs" => 0x9123_683e,
+        "erofs" => 0xe0f5_e1e2,
+        "squashfs" => 0x7371_7368,
+        _ => return None,
+    })
+}
+
 /// A named choice of combinations.
 #[derive(Clone, Copy)]
 pub struct Selection {

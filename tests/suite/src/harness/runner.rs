@@ -5,10 +5,12 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::fs::statfs;
 use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{
     kill_process_group, pidfd_open, setpgid, waitpid, Pid, PidfdFlags, Signal, WaitOptions,
@@ -69,6 +71,9 @@ fn try_run(options: &Options) -> Result<bool, String> {
     for fs in std::iter::once(&options.fs).chain(&options.other) {
         check_registered(fs)?;
     }
+    for &pair in &pairs {
+        check_mounted(&options.scratch, pair)?;
+    }
     let run = std::process::id();
     let (mut passed, mut failed) = (0, 0);
     for (number, case) in cases.iter().enumerate() {
@@ -77,7 +82,6 @@ fn try_run(options: &Options) -> Result<bool, String> {
             upper: options.scratch.join(case.pair.upper),
             unique: format!("{run}.{number}"),
         };
-        check_mounted(&place, &case.pair)?;
         let started = Instant::now();
         let result = run_in_child(case, &place, options.timeout);
         let (ok, line) = judge(
@@ -200,10 +204,12 @@ fn check_registered(fs: &str) -> Result<(), String> {
 }
 
 /// A combination whose filesystem is absent is an error, never a skip.
-fn check_mounted(place: &Place, pair: &Pair) -> Result<(), String> {
-    for (dir, name) in [(&place.lower, pair.lower), (&place.upper, pair.upper)] {
-        if !fs::metadata(dir).is_ok_and(|meta| meta.is_dir()) {
-            return Err(format!("{} is missing: no {name} to run on", dir.display()));
+fn check_mounted(scratch: &Path, pair: Pair) -> Result<(), String> {
+    for name in [pair.lower, pair.upper] {
+        let dir = scratch.join(name);
+        let found = statfs(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        if Some(found.f_type) != matrix::magic(name) {
+            return Err(format!("{} is no {name}", dir.display()));
         }
     }
     Ok(())
