@@ -43,8 +43,8 @@ pub(crate) fn set(
 ) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let sb = inode.super_data();
-    let work = sb.layers.upper()?.work();
-    if !work.inode()?.has_posix_acl() || !inode.real_path()?.dentry.can_set_acl() {
+    let work = sb.layers.upper()?.work()?;
+    if !work.inode()?.has_posix_acl() || !inode.real_path()?.dentry().can_set_acl() {
         return Err(EOPNOTSUPP);
     }
     if kind == AclType::Default && !inode.mode().is_dir() {
@@ -64,7 +64,7 @@ pub(crate) fn set(
     }
     copy_up::copy_up(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
-    let write = upper.mount.want_write()?;
+    let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| Acl::set(upper, kind, acl));
     drop(write);
     inode.copy_attr()?;

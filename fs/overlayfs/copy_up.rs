@@ -32,7 +32,7 @@ use vfs::{
     file::{copy_up_creds, copy_up_xattr, CopyXattr, OpenFile},
     fileattr::FileAttr,
     inode::{InodeFlags, InodeOf},
-    inode_ops::{DelayedCall, LinkTarget, RenameFlags},
+    inode_ops::{DelayedCall, LinkTarget},
     mount::PathRef,
     namei::{Creating, Renaming},
     xattr::SetFlags, //
@@ -140,19 +140,28 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     } else {
         this.by_workdir()?
     };
-    // The copy has its name: the inode stands for it from here on.
+    // The copy has its name: the inode stands for it from here on, and nothing fails.
     inode.set_upper(copy)?;
     if !has_origin {
-        let ino = inode.real_path()?.inode()?.ino();
-        inode.change_ino(inode.super_data().identity.map(Fsid::UPPER, ino)?);
+        // A link of its own now. Without memory for a number it keeps the old one.
+        if let Ok(ino) = own_number(inode) {
+            inode.change_ino(ino);
+        }
         parent.dir_changed();
     }
     dentry.set_revalidation(inode.data().objects());
 
     // The directory has not changed, to those who look at the overlay. If this fails, it has.
-    let _write = upper.mount.want_write()?;
-    let _ = SetAttr::times_of(&parent_times).apply(parent_upper);
+    if let Ok(_write) = upper.mount.want_write() {
+        let _ = SetAttr::times_of(&parent_times).apply(parent_upper);
+    }
     Ok(())
+}
+
+/// The number of an inode that is upper's alone.
+fn own_number(inode: &InodeOf<Overlay>) -> Result<u64> {
+    let ino = inode.real_path()?.inode()?.ino();
+    inode.super_data().identity.map(Fsid::UPPER, ino)
 }
 
 impl CopyUp<'_> {
@@ -160,7 +169,7 @@ impl CopyUp<'_> {
     /// be created with, and access to write to upper.
     fn creating<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
         let cred = copy_up_creds(self.dentry)?;
-        let _write = self.upper.mount.want_write()?;
+        let _write = self.upper.mount().want_write()?;
         match cred {
             Some(cred) => with_creds(&cred, |_| f()),
             None => f(),
@@ -169,9 +178,9 @@ impl CopyUp<'_> {
 
     /// By a file without a name, which vanishes if it does not get one.
     fn by_tmpfile(&self) -> Result<ARef<Dentry>> {
-        let tmpfile = self.creating(|| OpenFile::tmpfile(self.upper.work(), self.stat.mode()))?;
+        let tmpfile = self.creating(|| OpenFile::tmpfile(self.upper.work()?, self.stat.mode()))?;
         data::copy(self.lower, &tmpfile, self.size)?;
-        let _write = self.upper.mount.want_write()?;
+        let _write = self.upper.mount().want_write()?;
         self.metadata(tmpfile.dentry())?;
         if self.dentry.is_unhashed() {
             // It was removed while it is still open: the copy needs no name either.
@@ -197,7 +206,7 @@ impl CopyUp<'_> {
         let temp = self.creating(|| self.create_temp())?;
         let placed = self.fill_and_place(&temp);
         if placed.is_err() {
-            let _write = self.upper.mount.want_write()?;
+            let _write = self.upper.mount().want_write()?;
             workdir::discard(self.upper, &temp);
         }
         placed.map(|()| temp)
@@ -213,8 +222,8 @@ impl CopyUp<'_> {
             FileType::Directory => creating.mkdir(mode),
             FileType::Symlink => {
                 let mut done = DelayedCall::none();
-                let target = LinkTarget::get(self.lower.dentry, &mut done)?;
-                creating.symlink(target.as_cstr(&done))
+                let target = LinkTarget::get(self.lower.dentry(), &mut done)?;
+                creating.symlink(target.as_cstr()?)
             }
             _ => creating.mknod(mode, self.stat.rdev()),
         }
@@ -222,21 +231,20 @@ impl CopyUp<'_> {
 
     fn fill_and_place(&self, temp: &Dentry) -> Result {
         if self.size > 0 {
-            let file = OpenFile::open(self.upper.path(temp), OpenFile::WRITE)?;
+            let file = OpenFile::open(self.upper.path(temp)?, OpenFile::WRITE)?;
             data::copy(self.lower, &file, self.size)?;
         }
-        let _write = self.upper.mount.want_write()?;
+        let _write = self.upper.mount().want_write()?;
         self.metadata(temp)?;
         let dir = self.parent.upper_path()?.ok_or(EIO)?;
         self.dentry.with_name(|name| {
-            Renaming::start_to_new_name(self.upper.work(), temp, dir.dentry, name)?
-                .rename(RenameFlags::NONE)
+            Renaming::start_to_new_name(self.upper.work()?, temp, dir, name)?.rename()
         })
     }
 
     /// Copies all that is not data. The caller has write access.
     fn metadata(&self, copy: &Dentry) -> Result {
-        let to = self.upper.path(copy);
+        let to = self.upper.path(copy)?;
         copy_xattrs(self.lower, to)?;
         let mode = self.stat.mode();
         let flags = self.inode.flags();
@@ -265,7 +273,7 @@ impl CopyUp<'_> {
         }
         let protection = flags.intersection(InodeFlags::PROTECTED);
         if !protection.is_empty() {
-            match protattr::store(self.upper, to.dentry, protection) {
+            match protattr::store(self.upper, to.dentry(), protection) {
                 Err(err) if err == EPERM => pr_warn!("upper takes no protattr attribute\n"),
                 result => result?,
             }
@@ -300,7 +308,7 @@ pub(crate) fn set_impure(dir: &InodeOf<Overlay>) -> Result {
         return Ok(());
     }
     let path = dir.upper_path()?.ok_or(EIO)?;
-    let _write = upper.mount.want_write()?;
+    let _write = upper.mount().want_write()?;
     xattr::set_own(path, Attribute::Impure, IMPURE)?;
     dir.data().set_impure();
     Ok(())
@@ -318,10 +326,10 @@ const CAPABILITY: &CStr = c"security.capability";
 /// access.
 pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
     use crate::format::xattr::NameClass;
-    if !from.dentry.lists_xattr() || !to.dentry.lists_xattr() {
+    if !from.dentry().lists_xattr() || !to.dentry().lists_xattr() {
         return Ok(());
     }
-    let len = match from.dentry.list_xattr(&mut []) {
+    let len = match from.dentry().list_xattr(&mut []) {
         Err(err) if err == EOPNOTSUPP => 0,
         result => result?,
     };
@@ -330,7 +338,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
     }
     let mut names = KVVec::<u8>::new();
     names.resize(len, 0, GFP_KERNEL)?;
-    let len = from.dentry.list_xattr(&mut names)?;
+    let len = from.dentry().list_xattr(&mut names)?;
     let mut rest = names.get(..len).ok_or(EIO)?;
     let mut value = KVVec::<u8>::new();
     while !rest.is_empty() {
@@ -341,7 +349,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
         if xattr::NAMESPACE.classify(name.to_bytes()) == NameClass::Private {
             continue;
         }
-        if let CopyXattr::Discard = copy_up_xattr(from.dentry, name)? {
+        if let CopyXattr::Discard = copy_up_xattr(from.dentry(), name)? {
             continue;
         }
         if let Some(kind) = AclType::of_xattr(name) {
@@ -350,7 +358,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
                 result => result?,
             };
             if let Some(acl) = acl {
-                Acl::set(to, kind, Some(&acl.try_clone()?))?;
+                Acl::set(to, kind, Some(&acl))?;
             }
             continue;
         }

@@ -97,7 +97,7 @@ fn make_over_whiteout(
     };
     let mode = inherited.as_ref().map_or(mode, |inherited| inherited.mode);
     let made = object.make(workdir::start_temp(upper)?, mode)?;
-    let path = upper.path(&made);
+    let path = upper.path(&made)?;
 
     let place = || -> Result {
         if let Some(inherited) = &inherited {
@@ -123,8 +123,7 @@ fn make_over_whiteout(
         if is_new_dir {
             workdir::set_opaque(upper, &made, EIO)?;
         }
-        Renaming::start_dentries(upper.work(), &made, dir_path.dentry, whiteout, flags)?
-            .rename(flags)?;
+        Renaming::start_dentries(upper.work()?, &made, dir_path, whiteout, flags)?.rename()?;
         if is_new_dir {
             workdir::discard(upper, whiteout);
         }
@@ -148,7 +147,7 @@ fn create(
     copy_up::copy_up(child.parent())?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
-    let _write = upper.mount.want_write()?;
+    let _write = upper.mount().want_write()?;
     // Made first: when the object exists, little can fail.
     let mut inode = NewInode::unhashed(dir.super_block_of())?;
     inode.init_owner(idmap, dir, mode);
@@ -196,9 +195,9 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
         if !inode.data().lower().is_empty() {
             copy_up::set_impure(dir)?;
         }
-        let _write = upper.mount.want_write()?;
+        let _write = upper.mount().want_write()?;
         let old = inode.upper_path()?.ok_or(EIO)?;
-        make_in_upper(dir, child, Object::Link(old.dentry), inode.mode())
+        make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())
     })?;
     dir.dir_changed();
     inode.copy_attr()?;
@@ -221,7 +220,7 @@ fn tmpfile(
         return Err(EOPNOTSUPP);
     }
     copy_up::copy_up(&dentry.parent_of())?;
-    let _write = upper.mount.want_write()?;
+    let _write = upper.mount().want_write()?;
     let mut inode = NewInode::unhashed(dir.super_block_of())?;
     inode.init_owner(idmap, dir, mode);
     let mode = inode.mode();

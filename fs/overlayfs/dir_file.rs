@@ -20,6 +20,7 @@ use vfs::{
     file_ops::{FileOf, FileOperations, OpeningFile},
     inode::InodeOf,
     mutex::Mutex,
+    namei::LockedDir,
     readdir::{DirContext, DirEntry}, //
 };
 
@@ -64,20 +65,27 @@ impl OpenDirectory {
 
 /// The overlay's number for an entry; `None` if there is no such object any
 /// more.
-fn number(file: &FileOf<DirectoryFile>, entry: &Entry, name: &[u8]) -> Result<Option<u64>> {
-    let dir = file.inode();
+fn number(
+    dir: &InodeOf<Overlay>,
+    locked: LockedDir<'_, Overlay>,
+    entry: &Entry,
+    name: &[u8],
+) -> Result<Option<u64>> {
     let is_dir = entry.d_type == FileType::Directory.as_dirent();
     let came_from_elsewhere =
         entry.in_upper && (dir.data().is_impure() || is_dir && dir.data().is_merged());
-    if !came_from_elsewhere {
-        return dir
-            .super_data()
-            .identity
-            .map(entry.fsid, entry.ino)
-            .map(Some);
+    if came_from_elsewhere {
+        match locked.lookup(Name::new(name)?) {
+            Ok(child) => return Ok(child.inode().map(|inode| inode.ino())),
+            Err(err) if err == EINTR || err == ENOMEM => return Err(err),
+            // An object that cannot be opened is shown all the same, beside the others.
+            Err(_) => {}
+        }
     }
-    let child = file.dentry().lookup_locked(Name::new(name)?)?;
-    Ok(child.inode().map(|inode| inode.ino()))
+    dir.super_data()
+        .identity
+        .map(entry.fsid, entry.ino)
+        .map(Some)
 }
 
 #[vtable]
@@ -110,7 +118,11 @@ impl FileOperations for DirectoryFile {
         }
     }
 
-    fn iterate(file: &FileOf<Self>, ctx: &mut DirContext) -> Result {
+    fn iterate(
+        file: &FileOf<Self>,
+        locked: LockedDir<'_, Overlay>,
+        ctx: &mut DirContext,
+    ) -> Result {
         let dir = file.inode();
         let listing = file.private().listing(dir, ctx.pos())?;
         let directory = FileType::Directory.as_dirent();
@@ -138,7 +150,7 @@ impl FileOperations for DirectoryFile {
         }
         let index = usize::try_from(ctx.pos().saturating_sub(DOTS)).map_err(|_| EINVAL)?;
         for (entry, name) in listing.entries_from(index) {
-            if let Some(ino) = number(file, entry, name)? {
+            if let Some(ino) = number(dir, locked, entry, name)? {
                 if !ctx.emit(&DirEntry {
                     name,
                     ino,

@@ -184,7 +184,7 @@ impl OverlayInode for InodeOf<Overlay> {
             return Ok(None);
         };
         let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
-        Ok(Some(PathRef::new(mount, dentry)))
+        PathRef::new(mount, dentry).map(Some)
     }
 
     fn lower_path(&self) -> Result<Option<PathRef<'_>>> {
@@ -196,7 +196,7 @@ impl OverlayInode for InodeOf<Overlay> {
 
     fn copy_attr(&self) -> Result {
         let real = self.real_path()?;
-        self.copy_attr_from(real.inode()?, real.mount.idmap());
+        self.copy_attr_from(real.inode()?, real.mount().idmap());
         Ok(())
     }
 

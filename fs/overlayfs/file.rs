@@ -199,8 +199,8 @@ impl FileOperations for RegularFile {
         backing(file)?.write_iter(iocb, iter, flags, cred(file))
     }
 
-    fn mmap(file: &FileOf<Self>, vma: &mut NewMapping) -> Result {
-        backing(file)?.mmap(file, vma, cred(file))
+    fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {
+        backing(file)?.mmap(vma, cred(file))
     }
 
     fn flush(file: &FileOf<Self>, owner: FlushOwner) -> Result {

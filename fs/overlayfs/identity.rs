@@ -43,12 +43,18 @@ impl Fsid {
     }
 }
 
+/// Numbers that were given to objects whose own do not fit.
+struct Remembered {
+    numbers: RBTree<(Fsid, u64), u64>,
+    count: u64,
+}
+
 /// How numbers in layers become numbers of the overlay.
 #[pin_data]
 pub(crate) struct Identity {
     several: bool,
     #[pin]
-    remembered: Mutex<RBTree<(Fsid, u64), u64>>,
+    remembered: Mutex<Remembered>,
 }
 
 impl Identity {
@@ -56,7 +62,14 @@ impl Identity {
     pub(crate) fn new(several: bool) -> impl PinInit<Self> {
         pin_init!(Self {
             several,
-            remembered <- Mutex::new(RBTree::new(), c"overlay_ino_map", static_lock_class!()),
+            remembered <- Mutex::new(
+                Remembered {
+                    numbers: RBTree::new(),
+                    count: 0,
+                },
+                c"overlay_ino_map",
+                static_lock_class!(),
+            ),
         })
     }
 
@@ -71,12 +84,16 @@ impl Identity {
             return Ok(u64::from(fsid.0) << FSID_SHIFT | ino);
         }
         let mut remembered = self.remembered.lock();
-        if let Some(number) = remembered.get(&(fsid, ino)) {
+        if let Some(number) = remembered.numbers.get(&(fsid, ino)) {
             return Ok(*number);
         }
         // Never removed: a number stands for the same object until unmount.
-        let number = REMEMBERED | (remembered.iter().count() as u64 + 1);
-        remembered.try_create_and_insert((fsid, ino), number, GFP_KERNEL)?;
+        let count = remembered.count.checked_add(1).ok_or(EOVERFLOW)?;
+        let number = REMEMBERED | count;
+        remembered
+            .numbers
+            .try_create_and_insert((fsid, ino), number, GFP_KERNEL)?;
+        remembered.count = count;
         Ok(number)
     }
 }

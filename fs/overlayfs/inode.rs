@@ -83,7 +83,7 @@ pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut S
     } else {
         None
     };
-    let write = upper.mount.want_write()?;
+    let write = upper.mount().want_write()?;
     let result = with_creds(&inode.super_data().cred, |_| attr.apply(upper));
     if result.is_ok() {
         inode.copy_attr()?;
@@ -108,7 +108,7 @@ pub(crate) fn permission(idmap: IdMap<'_>, inode: &InodeOf<Overlay>, mask: Acces
         mask
     };
     with_creds(&inode.super_data().cred, |_| {
-        real_inode.permission(real.mount.idmap(), mask)
+        real_inode.permission(real.mount().idmap(), mask)
     })
 }
 
@@ -156,11 +156,11 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     copy_up::copy_up(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
-    let write = upper.mount.want_write()?;
+    let write = upper.mount().want_write()?;
     let protection = attr.protection();
     let result = with_creds(&inode.super_data().cred, |_| {
         let layer = inode.super_data().layers.upper()?;
-        protattr::store(layer, upper.dentry, protection)?;
+        protattr::store(layer, upper.dentry(), protection)?;
         attr.clear_protection();
         attr.set(upper)
     });
@@ -181,8 +181,8 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
 /// leave its access time alone, which is its owner's right.
 pub(crate) fn may_open(path: PathRef<'_>, flags: u32) -> Result<bool> {
     let inode = path.inode()?;
-    inode.permission(path.mount.idmap(), Access::for_open(flags))?;
-    Ok(inode.owner_or_capable(path.mount.idmap()))
+    inode.permission(path.mount().idmap(), Access::for_open(flags))?;
+    Ok(inode.owner_or_capable(path.mount().idmap()))
 }
 
 /// Operations on regular files.

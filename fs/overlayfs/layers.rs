@@ -35,6 +35,10 @@ pub(crate) struct LayerPath {
 pub(crate) struct Lower {
     /// The filesystem that it is on.
     pub(crate) fsid: Fsid,
+    /// Whether an origin that names the filesystem's UUID means this one: no
+    /// other filesystem among the lower layers has the same UUID, or none as
+    /// well.
+    pub(crate) unique_uuid: bool,
 }
 
 /// The writable layer.
@@ -43,8 +47,6 @@ pub(crate) struct Lower {
 /// place by one rename or link.
 #[pin_data]
 pub(crate) struct Upper {
-    /// The mount, whose root is the layer's.
-    pub(crate) mount: PrivateMount,
     /// `work` below the directory that the option `workdir` names.
     pub(crate) workdir: ARef<Dentry>,
     /// The directory that the option `workdir` names.
@@ -58,6 +60,8 @@ pub(crate) struct Upper {
     /// A whiteout that new ones are links to.
     #[pin]
     pub(crate) whiteout: Mutex<SharedWhiteout>,
+    /// The mount, whose root is the layer's. What belongs to it is dropped before.
+    pub(crate) mount: PrivateMount,
     /// The options, to show them.
     pub(crate) upperdir: CString,
     /// As above.
@@ -84,13 +88,18 @@ pub(crate) enum SharedWhiteout {
 }
 
 impl Upper {
+    /// The mount.
+    pub(crate) fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
     /// The path of an object in upper, or in the work directory.
-    pub(crate) fn path<'a>(&'a self, dentry: &'a Dentry) -> PathRef<'a> {
+    pub(crate) fn path<'a>(&'a self, dentry: &'a Dentry) -> Result<PathRef<'a>> {
         PathRef::new(&self.mount, dentry)
     }
 
     /// The work directory.
-    pub(crate) fn work(&self) -> PathRef<'_> {
+    pub(crate) fn work(&self) -> Result<PathRef<'_>> {
         self.path(&self.workdir)
     }
 }
@@ -136,6 +145,6 @@ impl LayerStack {
 
     /// The path of an object in a layer.
     pub(crate) fn path<'a>(&'a self, path: &'a LayerPath) -> Result<PathRef<'a>> {
-        Ok(PathRef::new(self.mount(path.layer)?, &path.dentry))
+        PathRef::new(self.mount(path.layer)?, &path.dentry)
     }
 }

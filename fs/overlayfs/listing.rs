@@ -5,18 +5,19 @@
 use crate::{
     entry::OverlayInode,
     identity::Fsid,
-    lookup::dentry_is_whiteout,
+    lookup::{has_xattr_whiteouts, hides},
     Overlay, //
 };
 use core::ops::Range;
 use kernel::prelude::*;
 use vfs::{
+    attr::FileType,
     dentry::Name,
     file::OpenFile,
     hash::NameHash,
     inode::InodeOf,
     mount::PathRef,
-    readdir::{is_unknown_type, DirEntry}, //
+    readdir::is_unknown_type, //
 };
 
 /// An entry of a merged directory.
@@ -53,26 +54,25 @@ impl Listing {
             names: KVVec::new(),
         };
         let layers = &dir.super_data().layers;
-        let mut paths: KVec<(PathRef<'_>, Fsid, bool)> = KVec::new();
+        let mut sources = KVec::new();
         if let Some(upper) = dir.upper_path()? {
-            paths.push((upper, Fsid::UPPER, true), GFP_KERNEL)?;
+            sources.push(Source::new(upper, Fsid::UPPER, true)?, GFP_KERNEL)?;
         }
         for lower in dir.data().lower() {
-            paths.push(
-                (layers.path(lower)?, layers.fsid(lower.layer)?, false),
-                GFP_KERNEL,
-            )?;
+            let (path, fsid) = (layers.path(lower)?, layers.fsid(lower.layer)?);
+            sources.push(Source::new(path, fsid, false)?, GFP_KERNEL)?;
         }
-        for (index, (path, fsid, in_upper)) in paths.iter().enumerate() {
+        for (index, source) in sources.iter().enumerate() {
             let layer = u32::try_from(index).map_err(|_| EINVAL)?;
-            listing.read_layer(*path, layer, *fsid, *in_upper)?;
+            listing.read_layer(source, layer)?;
         }
-        listing.merge(&paths)?;
+        listing.merge(&sources)?;
         Ok(listing)
     }
 
-    fn read_layer(&mut self, path: PathRef<'_>, layer: u32, fsid: Fsid, in_upper: bool) -> Result {
-        let file = OpenFile::open(path, OpenFile::READ)?;
+    fn read_layer(&mut self, source: &Source<'_>, layer: u32) -> Result {
+        let (fsid, in_upper) = (source.fsid, source.in_upper);
+        let mut file = OpenFile::open(source.path, OpenFile::READ)?;
         file.read_dir(&mut |entry| {
             if entry.name == b"." || entry.name == b".." {
                 return Ok(());
@@ -96,13 +96,13 @@ impl Listing {
 
     /// Leaves of each name the entry of the highest layer, which comes first, and
     /// none if that is a whiteout.
-    fn merge(&mut self, paths: &[(PathRef<'_>, Fsid, bool)]) -> Result {
+    fn merge(&mut self, sources: &[Source<'_>]) -> Result {
         let Self { entries, names, .. } = self;
-        let mut seen = Seen::new(if paths.len() > 1 { entries.len() } else { 0 })?;
+        let mut seen = Seen::new(if sources.len() > 1 { entries.len() } else { 0 })?;
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
         for (index, entry) in entries.iter().enumerate() {
             let name = name_in(names, entry);
-            if paths.len() > 1
+            if sources.len() > 1
                 && !seen.insert(index, name, |other| {
                     entries
                         .get(other)
@@ -111,8 +111,8 @@ impl Listing {
             {
                 continue;
             }
-            let (path, ..) = paths.get(entry.layer as usize).ok_or(EIO)?;
-            if may_be_whiteout(entry) && is_whiteout(*path, name)? {
+            let source = sources.get(entry.layer as usize).ok_or(EIO)?;
+            if source.may_be_whiteout(entry) && source.is_whiteout(name)? {
                 continue;
             }
             kept.push(entry.clone(), GFP_KERNEL)?;
@@ -194,21 +194,37 @@ fn name_in<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
         .unwrap_or_default()
 }
 
-/// Whether the type that the layer gives leaves it possible.
-fn may_be_whiteout(entry: &Entry) -> bool {
-    let entry = DirEntry {
-        name: &[],
-        ino: 0,
-        d_type: entry.d_type,
-    };
-    entry.is_char_device() || is_unknown_type(entry.d_type)
+/// One of the directories that are merged.
+struct Source<'a> {
+    path: PathRef<'a>,
+    fsid: Fsid,
+    in_upper: bool,
+    xattr_whiteouts: bool,
 }
 
-fn is_whiteout(dir: PathRef<'_>, name: &[u8]) -> Result<bool> {
-    match dir.lookup_positive_killable(Name::new(name)?) {
-        Ok(dentry) => Ok(dentry_is_whiteout(&dentry)),
-        Err(err) if err == EINTR => Err(err),
-        // Gone, or not to be had: it is shown, and a lookup will tell.
-        Err(_) => Ok(false),
+impl<'a> Source<'a> {
+    fn new(path: PathRef<'a>, fsid: Fsid, in_upper: bool) -> Result<Self> {
+        Ok(Self {
+            path,
+            fsid,
+            in_upper,
+            xattr_whiteouts: has_xattr_whiteouts(path)?,
+        })
+    }
+
+    /// Whether the type that the layer gives leaves it possible.
+    fn may_be_whiteout(&self, entry: &Entry) -> bool {
+        let is_file = entry.d_type == FileType::Regular.as_dirent();
+        let is_device = entry.d_type == FileType::CharDevice.as_dirent();
+        is_device || is_unknown_type(entry.d_type) || self.xattr_whiteouts && is_file
+    }
+
+    fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
+        match self.path.lookup_positive_killable(Name::new(name)?) {
+            Ok(dentry) => hides(self.path, &dentry),
+            Err(err) if err == EINTR => Err(err),
+            // Gone, or not to be had: it is shown, and a lookup will tell.
+            Err(_) => Ok(false),
+        }
     }
 }

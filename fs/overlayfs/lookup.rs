@@ -6,7 +6,7 @@ use crate::{
     entry::{inode_lock_class, OverlayInode},
     format::{
         opaque::{is_impure, Opaque},
-        whiteout::is_whiteout,
+        whiteout::{is_whiteout, may_be_xattr_whiteout},
         xattr::Attribute, //
     },
     identity::Fsid,
@@ -35,6 +35,38 @@ pub(crate) fn dentry_is_whiteout(dentry: &Dentry) -> bool {
     dentry
         .inode()
         .is_some_and(|inode| is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw()))
+}
+
+/// Whether a directory of a layer may have whiteouts of the second kind: empty
+/// files with an attribute, for layers that are made where devices cannot be.
+pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
+    let mut value = [0; 2];
+    match xattr::get_own(dir, Attribute::Opaque, &mut value) {
+        Ok(value) => Ok(value.and_then(Opaque::parse) == Some(Opaque::XattrWhiteouts)),
+        Err(err) if err == ERANGE => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether an object of such a directory is a whiteout.
+fn is_xattr_whiteout(path: PathRef<'_>) -> Result<bool> {
+    let inode = path.inode()?;
+    let size = u64::try_from(inode.size()).unwrap_or(u64::MAX);
+    if !may_be_xattr_whiteout(inode.mode().bits().into(), size) {
+        return Ok(false);
+    }
+    xattr::has_own(path, Attribute::Whiteout)
+}
+
+/// Whether the object `dentry` of a layer's directory `dir` is a whiteout of
+/// either kind.
+pub(crate) fn hides(dir: PathRef<'_>, dentry: &Dentry) -> Result<bool> {
+    if dentry_is_whiteout(dentry) {
+        return Ok(true);
+    }
+    let path = PathRef::new(dir.mount(), dentry)?;
+    // Almost no object passes the first test.
+    Ok(is_xattr_whiteout(path)? && has_xattr_whiteouts(dir)?)
 }
 
 /// What one layer says of a name.
@@ -108,7 +140,7 @@ impl LayeredLookup<'_> {
                 if dentry.is_stacked() {
                     return Err(EREMOTE);
                 }
-                let path = PathRef::new(dir.mount, &dentry);
+                let path = PathRef::new(dir.mount(), &dentry)?;
                 if let Some(origin) = origin::find(self.sb.data(), path)? {
                     self.lower.push(origin, GFP_KERNEL)?;
                 }
@@ -173,10 +205,10 @@ impl LayeredLookup<'_> {
             pr_warn!("lookup: unsupported object in a layer\n");
             return Err(EREMOTE);
         }
-        if dentry_is_whiteout(&dentry) {
+        if hides(dir, &dentry)? {
             return Ok(Found::Whiteout);
         }
-        let path = PathRef::new(dir.mount, &dentry);
+        let path = PathRef::new(dir.mount(), &dentry)?;
         if !inode.mode().is_dir() {
             if inode.mode().is_reg() && xattr::has_own(path, Attribute::Metacopy)? {
                 // Its data is elsewhere: showing it as it is would lose it.
@@ -313,7 +345,7 @@ pub(crate) fn fill_inode(
     let layers = &inode.super_data().layers;
     if let Some(first) = lower.first() {
         let path = layers.path(first)?;
-        inode.rcu_data().set_lower(path.inode()?, path.mount);
+        inode.rcu_data().set_lower(path.inode()?, path.mount());
     }
     inode.data().set_lower(lower);
     if let Some(upper) = upper {
@@ -353,7 +385,7 @@ fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
     let Some(path) = inode.upper_path()? else {
         return Ok(());
     };
-    if path.dentry.is_dir() {
+    if path.dentry().is_dir() {
         let mut value = [0; 2];
         match xattr::get_own(path, Attribute::Impure, &mut value) {
             Ok(Some(value)) if is_impure(value) => inode.data().set_impure(),
@@ -382,8 +414,9 @@ fn number(sb: &Super, upper: Option<&ARef<Dentry>>, lower: &[LayerPath]) -> Resu
 pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
     let layers = &dir.super_data().layers;
     for lower in dir.data().lower() {
-        match layers.path(lower)?.lookup_positive(name) {
-            Ok(dentry) => return Ok(!dentry_is_whiteout(&dentry)),
+        let dir = layers.path(lower)?;
+        match dir.lookup_positive(name) {
+            Ok(dentry) => return Ok(!hides(dir, &dentry)?),
             Err(err) if err == ENOENT || err == ENAMETOOLONG => {}
             // Something is there; it just cannot be reached.
             Err(_) => return Ok(true),

@@ -76,18 +76,23 @@ fn fill_super_as_mounter(
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {
-        fsid_of(&mut known, upper.mount.super_block())?;
+        fsid_of(&mut known, upper.mount().super_block())?;
     }
     let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
     for path in &context.lower {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
         let fsid = fsid_of(&mut known, path.mount().super_block())?;
-        lower.push(Lower { fsid }, GFP_KERNEL)?;
+        let sb = path.mount().super_block();
+        let unique_uuid = context.lower.iter().all(|other| {
+            let other = other.mount().super_block();
+            other == sb || other.uuid() != sb.uuid()
+        });
+        lower.push(Lower { fsid, unique_uuid }, GFP_KERNEL)?;
     }
     let readonly = upper.is_none();
     if let Some(upper) = &upper {
-        sb.set_time_granularity(upper.mount.super_block().time_granularity());
-        if upper.mount.super_block().has_nosec() {
+        sb.set_time_granularity(upper.mount().super_block().time_granularity());
+        if upper.mount().super_block().has_nosec() {
             sb.set_nosec();
         }
     }
@@ -118,7 +123,7 @@ fn fill_super_as_mounter(
         sb.set_readonly();
     }
 
-    let this = sb.set_data(data);
+    let this = sb.set_data(data)?;
     set_traps(this, fc)?;
     let root = make_root(this)?;
     let root = sb.set_root(root)?;
@@ -180,7 +185,7 @@ fn open_upper(
         work: Mark::take(fc, "workdir", work_dir),
     };
     let (upper_marked, work_marked) = (marks.upper.is_marked(), marks.work.is_marked());
-    let made = workdir::make(fc, PathRef::new(&mount, work_dir))?;
+    let made = workdir::make(fc, PathRef::new(&mount, work_dir)?)?;
     let upper = KBox::pin_init(
         try_pin_init!(Upper {
             mount,
@@ -301,7 +306,7 @@ fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
         }
     };
     if let Ok(upper) = data.layers.upper() {
-        trap(upper.mount.root())?;
+        trap(upper.mount().root())?;
         trap(&upper.workbase)?;
         trap(&upper.workdir)?;
     }
@@ -330,7 +335,7 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let upper = layers
         .upper()
         .ok()
-        .map(|upper| ARef::from(upper.mount.root()));
+        .map(|upper| ARef::from(upper.mount().root()));
     let ino = match &upper {
         Some(upper) => sb
             .data()

@@ -38,7 +38,11 @@ pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> 
         _ => return Ok(None),
     };
     let fid = Handle::from_words(handle.fid_type(), handle.fid())?;
-    for (index, mount) in sb.layers.lower_mounts.iter().enumerate() {
+    let layers = Iterator::zip(sb.layers.lower.iter(), sb.layers.lower_mounts.iter());
+    for (index, (lower, mount)) in layers.enumerate() {
+        if !lower.unique_uuid {
+            continue;
+        }
         let lower_sb = mount.super_block();
         if Uuid(lower_sb.uuid()) != handle.uuid() || !lower_sb.can_decode_handles() {
             continue;
@@ -92,7 +96,7 @@ impl Origin {
             return Ok(());
         }
         let value = self.value.get(..self.len).unwrap_or_default();
-        match xattr::set_own(upper.path(dentry), Attribute::Origin, value) {
+        match xattr::set_own(upper.path(dentry)?, Attribute::Origin, value) {
             // A file that takes no such attributes.
             Err(err) if err == EPERM || err == EOPNOTSUPP => Ok(()),
             result => result,

@@ -53,15 +53,19 @@ pub struct Context {
     pub(crate) work: Option<NamedPath>,
 }
 
-/// An option that only says that a feature is off, which it always is.
+/// An option that only says what is so anyway.
 struct Fixed {
     key: &'static [u8],
     accepted: &'static [&'static [u8]],
 }
 
-/// Options of overlayfs for features that are not there yet: container engines
-/// pass them to turn the features off.
+/// Options of overlayfs with the values that change nothing: container engines
+/// pass them to turn features off that are not there.
 const FIXED: &[Fixed] = &[
+    Fixed {
+        key: b"fsync",
+        accepted: &[b"auto"],
+    },
     Fixed {
         key: b"index",
         accepted: &[b"off"],
@@ -79,8 +83,17 @@ const FIXED: &[Fixed] = &[
         accepted: &[b"off", b"nofollow"],
     },
     Fixed {
+        key: b"uuid",
+        accepted: &[b"null"],
+    },
+    Fixed {
         key: b"verity",
         accepted: &[b"off"],
+    },
+    // Numbers are unique and on the overlay's device in any case.
+    Fixed {
+        key: b"xino",
+        accepted: &[b"off", b"auto", b"on"],
     },
 ];
 
@@ -165,9 +178,6 @@ impl Context {
         if self.lower.is_empty() {
             return Err(fc.invalid(fmt!("missing 'lowerdir'")));
         }
-        if self.lower.len() > LAYERS_MAX {
-            return Err(fc.invalid(fmt!("too many lower layers, the limit is {LAYERS_MAX}")));
-        }
         match (&self.upper, &self.work) {
             (Some(_), None) => Err(fc.invalid(fmt!("upperdir needs 'workdir'"))),
             (None, _) if self.lower.len() == 1 => Err(fc.invalid(fmt!(
@@ -251,7 +261,7 @@ fn check(fc: &FsContext, key: &CStr, path: &Path) -> Result {
     if !dentry.is_dir() {
         return Err(fc.invalid(fmt!("{}: not a directory", show(key))));
     }
-    if dentry.is_weird() || dentry.super_block().has_encoding() && dentry.is_casefolded() {
+    if dentry.is_weird() || dentry.is_casefolded() {
         return Err(fc.invalid(fmt!("{}: filesystem not supported", show(key))));
     }
     if !key.to_bytes().starts_with(b"lowerdir") {

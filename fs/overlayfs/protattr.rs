@@ -63,7 +63,7 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, flags: InodeFlags) -> Result
         append: !flags.intersection(InodeFlags::APPEND).is_empty(),
         immutable: !flags.intersection(InodeFlags::IMMUTABLE).is_empty(),
     };
-    let path = upper.path(dentry);
+    let path = upper.path(dentry)?;
     if flags.intersection(InodeFlags::PROTECTED).is_empty() {
         return match path.remove_xattr(xattr::NAMESPACE.name(Attribute::ProtAttr)) {
             Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(()),

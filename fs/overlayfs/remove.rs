@@ -36,7 +36,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     }
     copy_up::copy_up(child.parent())?;
     let upper = sb.layers.upper()?;
-    let write = upper.mount.want_write()?;
+    let write = upper.mount().want_write()?;
     with_creds(&sb.cred, |_| {
         let in_lower = inode.data().upper().is_none() || exists_in_lower(dir, child.name())?;
         if in_lower {
@@ -121,8 +121,8 @@ fn remove_from_upper(
         Err(err) if err == ENOTEMPTY => {
             let target = current(dir, child, inode)?;
             let temp = workdir::start_temp(upper)?.keep();
-            Renaming::start_dentries(dir, &target, &upper.workdir, &temp, RenameFlags::NONE)?
-                .rename(RenameFlags::NONE)?;
+            Renaming::start_dentries(dir, &target, upper.work()?, &temp, RenameFlags::NONE)?
+                .rename()?;
             workdir::discard_tree(upper, &target);
             Ok(())
         }
@@ -147,8 +147,8 @@ fn hide(
     } else {
         RenameFlags::NONE
     };
-    let renamed = Renaming::start_dentries(upper.work(), &whiteout, dir.dentry, &target, flags)
-        .and_then(|renaming| renaming.rename(flags));
+    let renamed = Renaming::start_dentries(upper.work()?, &whiteout, dir, &target, flags)
+        .and_then(|renaming| renaming.rename());
     if let Err(err) = renamed {
         workdir::discard(upper, &whiteout);
         return Err(err);

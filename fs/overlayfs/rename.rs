@@ -67,7 +67,7 @@ pub(crate) fn rename(
             exchange,
         };
         move_up.mark_parents()?;
-        let _write = upper.mount.want_write()?;
+        let _write = upper.mount().want_write()?;
         move_up.run()
     })?;
 
@@ -149,20 +149,15 @@ impl<'a> Move<'a> {
             _ => None,
         };
 
-        let renaming = Renaming::start(
-            old_path,
-            self.old.name(),
-            new_path.dentry,
-            self.new.name(),
-            flags,
-        )?;
+        let renaming =
+            Renaming::start(old_path, self.old.name(), new_path, self.new.name(), flags)?;
         self.check_current(&renaming, replaced.as_deref(), exchanges)?;
         self.set_opaque(self.old_inode, new_dir)?;
         if let Some(new_inode) = self.new_inode.filter(|_| self.exchange) {
             self.set_opaque(new_inode, old_dir)?;
         }
         let whiteout = ARef::<Dentry>::from(renaming.new_dentry());
-        renaming.rename(flags)?;
+        renaming.rename()?;
         if exchanges && !self.exchange && !hides_lower {
             // Nothing needs hiding at the old name.
             if let Err(err) = workdir::remove(old_path, &whiteout) {
@@ -224,21 +219,21 @@ impl<'a> Move<'a> {
         }
         let stat = Stat::get(path, StatMask::BASIC, StatFlags::AS_STAT)?;
         let empty = workdir::start_temp(self.upper)?.mkdir(stat.mode())?;
-        let to = self.upper.path(&empty);
+        let to = self.upper.path(&empty)?;
         let place = || -> Result {
             copy_up::copy_xattrs(path, to)?;
             workdir::set_opaque(self.upper, &empty, EIO)?;
             copy_up::set_attributes(to, &stat)?;
             let dir = self.new_dir()?.upper_path()?.ok_or(EIO)?;
             let flags = RenameFlags::EXCHANGE;
-            Renaming::start_dentries(self.upper.work(), &empty, dir.dentry, path.dentry, flags)?
-                .rename(flags)
+            Renaming::start_dentries(self.upper.work()?, &empty, dir, path.dentry(), flags)?
+                .rename()
         };
         if let Err(err) = place() {
             workdir::discard(self.upper, &empty);
             return Err(err);
         }
-        workdir::discard_tree(self.upper, path.dentry);
+        workdir::discard_tree(self.upper, path.dentry());
         // The inode stands for a directory that is gone.
         self.new.unhash();
         Ok(Some(empty))

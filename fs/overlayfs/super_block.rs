@@ -94,7 +94,7 @@ impl FileSystem for Overlay {
         } = layers;
         if let Some(upper) = &upper {
             if upper.upper_marked {
-                if let Some(inode) = upper.mount.root().inode() {
+                if let Some(inode) = upper.mount().root().inode() {
                     inode.clear_in_use();
                 }
             }
@@ -126,7 +126,7 @@ impl FileSystem for Overlay {
     fn sync_fs(sb: &SuperBlockOf<Self>, wait: bool) -> Result {
         // `sync(2)` reaches upper's filesystem by itself; `syncfs(2)` calls with `wait` at last.
         match sb.data().layers.upper() {
-            Ok(upper) if wait => upper.mount.super_block().sync(),
+            Ok(upper) if wait => upper.mount().super_block().sync(),
             _ => Ok(()),
         }
     }
@@ -169,5 +169,5 @@ fn root_of(sb: &Super) -> Result<PathRef<'_>> {
         Ok(upper) => &upper.mount,
         Err(_) => sb.layers.lower_mounts.first().ok_or(EIO)?,
     };
-    Ok(PathRef::new(mount, mount.root()))
+    PathRef::new(mount, mount.root())
 }

@@ -20,11 +20,14 @@ pub(crate) struct Symlink;
 impl InodeOperations for Symlink {
     type Fs = Overlay;
 
-    fn get_link(dentry: &DentryOf<Overlay>, done: &mut DelayedCall) -> Result<LinkTarget> {
+    fn get_link<'a>(
+        dentry: &'a DentryOf<Overlay>,
+        done: &'a mut DelayedCall,
+    ) -> Result<LinkTarget<'a>> {
         let inode = dentry.inode_of().ok_or(ENOENT)?;
         let real = inode.real_path()?;
         with_creds(&inode.super_data().cred, |_| {
-            LinkTarget::get(real.dentry, done)
+            LinkTarget::get(real.dentry(), done)
         })
     }
 

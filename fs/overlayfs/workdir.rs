@@ -38,10 +38,10 @@ pub(crate) struct Made {
 /// Makes an empty directory `work` in `base`, removing what an earlier mount may
 /// have left there.
 pub(crate) fn make(fc: &FsContext, base: PathRef<'_>) -> Result<Made> {
-    let _write = base.mount.want_write()?;
+    let _write = base.mount().want_write()?;
     let workdir = create(fc, base)
         .map_err(|err| fc.error(err, fmt!("workdir: cannot make an empty directory 'work'")))?;
-    let work = PathRef::new(base.mount, &workdir);
+    let work = PathRef::new(base.mount(), &workdir)?;
     let tmpfile = OpenFile::tmpfile(work, FileType::Regular.mode(0)).is_ok();
     if !tmpfile {
         fc.warn(fmt!("upperdir: filesystem does not support O_TMPFILE"));
@@ -73,7 +73,7 @@ fn create(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
     let mut creating = Creating::start(base, name)?;
     if !creating.dentry().is_negative() {
         let old = creating.keep();
-        let path = PathRef::new(base.mount, &old);
+        let path = PathRef::new(base.mount(), &old)?;
         if has_incompatible_feature(path)? {
             return Err(fc.invalid(fmt!(
                 "workdir: 'work/incompat' says that a former mount was volatile; its data may be \
@@ -87,7 +87,7 @@ fn create(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
         }
     }
     let workdir = creating.mkdir(FileType::Directory.mode(0))?;
-    let path = PathRef::new(base.mount, &workdir);
+    let path = PathRef::new(base.mount(), &workdir)?;
     // What is made here inherits nothing: neither ACLs nor mode bits.
     for kind in [AclType::Default, AclType::Access] {
         match Acl::set(path, kind, None) {
@@ -102,7 +102,7 @@ fn create(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
 /// Whether a former mount left a note that this work directory must not be used
 /// as it is.
 fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
-    if !work.dentry.is_dir() {
+    if !work.dentry().is_dir() {
         return Ok(false);
     }
     let incompat = match work.lookup_positive(Name::new(INCOMPAT.to_bytes())?) {
@@ -110,17 +110,17 @@ fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
         Err(err) if err == ENOENT => return Ok(false),
         Err(err) => return Err(err),
     };
-    let names = names_in(PathRef::new(work.mount, &incompat))?;
+    let names = names_in(PathRef::new(work.mount(), &incompat)?)?;
     Ok(!names.is_empty())
 }
 
 /// The names in a directory of upper.
 fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
     let mut names = KVec::new();
-    if !dir.dentry.is_dir() {
+    if !dir.dentry().is_dir() {
         return Ok(names);
     }
-    let file = OpenFile::open(dir, OpenFile::READ)?;
+    let mut file = OpenFile::open(dir, OpenFile::READ)?;
     file.read_dir(&mut |entry| {
         if entry.name != b"." && entry.name != b".." {
             let mut name = KVec::new();
@@ -141,9 +141,9 @@ pub(crate) fn is_empty(dir: PathRef<'_>) -> Result<bool> {
 fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
     // An explicit stack: nothing bounds how deep leftovers are.
     let mut stack: KVec<(ARef<Dentry>, ARef<Dentry>, bool)> = KVec::new();
-    stack.push((dir.dentry.into(), child.into(), false), GFP_KERNEL)?;
+    stack.push((dir.dentry().into(), child.into(), false), GFP_KERNEL)?;
     while let Some((parent, child, emptied)) = stack.pop() {
-        let path = PathRef::new(dir.mount, &child);
+        let path = PathRef::new(dir.mount(), &child)?;
         if child.is_dir() && !emptied {
             let names = names_in(path)?;
             if !names.is_empty() {
@@ -158,7 +158,7 @@ fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
                 continue;
             }
         }
-        remove(PathRef::new(dir.mount, &parent), &child)?;
+        remove(PathRef::new(dir.mount(), &parent)?, &child)?;
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ pub(crate) fn remove(dir: PathRef<'_>, child: &Dentry) -> Result {
 /// As [`remove`], for what cannot be undone otherwise: a failure leaves
 /// something in the work directory, which the next mount removes.
 pub(crate) fn discard(upper: &Upper, child: &Dentry) {
-    if let Err(err) = remove(upper.work(), child) {
+    if let Err(err) = upper.work().and_then(|work| remove(work, child)) {
         pr_err!(
             "cannot remove a temporary object: error {}\n",
             err.to_errno()
@@ -188,7 +188,7 @@ pub(crate) fn start_temp(upper: &Upper) -> Result<Creating<'_>> {
     let id = TEMP_ID.fetch_add(1, ordering::Relaxed).wrapping_add(1);
     let mut buffer = Default::default();
     let name = write_temp_name(id, &mut buffer).map_err(|_| EINVAL)?;
-    let creating = Creating::start(upper.work(), Name::new(name.to_bytes())?)?;
+    let creating = Creating::start(upper.work()?, Name::new(name.to_bytes())?)?;
     if !creating.dentry().is_negative() {
         return Err(ESTALE);
     }
@@ -203,7 +203,7 @@ pub(crate) fn set_opaque(upper: &Upper, dir: &Dentry, unsupported: Error) -> Res
         return Err(unsupported);
     }
     xattr::set_own(
-        upper.path(dir),
+        upper.path(dir)?,
         Attribute::Opaque,
         Opaque::Opaque.as_bytes(),
     )
@@ -211,7 +211,7 @@ pub(crate) fn set_opaque(upper: &Upper, dir: &Dentry, unsupported: Error) -> Res
 
 /// As [`discard`], for a directory that still has whiteouts.
 pub(crate) fn discard_tree(upper: &Upper, child: &Dentry) {
-    if let Err(err) = remove_tree(upper.work(), child) {
+    if let Err(err) = upper.work().and_then(|work| remove_tree(work, child)) {
         pr_err!(
             "cannot remove a temporary directory: error {}\n",
             err.to_errno()

@@ -66,7 +66,7 @@ fn set(dentry: &DentryOf<Overlay>, name: &CStr, value: Option<&[u8]>, flags: Set
     }
     copy_up::copy_up(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
-    let write = upper.mount.want_write()?;
+    let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| match value {
         Some(value) => upper.set_xattr(name, value, flags),
         None => upper.remove_xattr(name),
@@ -82,10 +82,12 @@ pub(crate) fn list(dentry: &DentryOf<Overlay>, list: XattrList<'_>) -> Result<us
     let real = inode.real_path()?;
     let Some(buffer) = list.into_buffer() else {
         return with_creds(&inode.super_data().cred, |_| {
-            real.dentry.list_xattr(&mut [])
+            real.dentry().list_xattr(&mut [])
         });
     };
-    let len = with_creds(&inode.super_data().cred, |_| real.dentry.list_xattr(buffer))?;
+    let len = with_creds(&inode.super_data().cred, |_| {
+        real.dentry().list_xattr(buffer)
+    })?;
     let names = buffer.get_mut(..len).ok_or(EIO)?;
     NAMESPACE
         .filter_list(names, capable_sys_admin())

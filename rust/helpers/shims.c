@@ -86,9 +86,9 @@ void *vfs_shim_alloc_inode(struct super_block *sb, struct kmem_cache *cache)
 }
 
 struct kmem_cache *vfs_shim_create_inode_cache(const char *name, unsigned int size,
-					       void (*ctor)(void *))
+					       unsigned int align, void (*ctor)(void *))
 {
-	return kmem_cache_create(name, size, 0, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
+	return kmem_cache_create(name, size, align, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
 }
 
 void vfs_shim_inode_lock(struct inode *inode)
@@ -246,11 +246,6 @@ int vfs_shim_map_acl(struct posix_acl *acl, struct mnt_idmap *idmap, struct inod
 	return 0;
 }
 
-struct posix_acl *vfs_shim_get_cached_acl_rcu(struct inode *inode, int type)
-{
-	return get_cached_acl_rcu(inode, type);
-}
-
 void vfs_shim_init_sync_kiocb(struct kiocb *kiocb, struct file *file, loff_t pos)
 {
 	init_sync_kiocb(kiocb, file);
@@ -396,4 +391,9 @@ u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key)
 	siphash_key_t k = { .key = { key[0], key[1] } };
 
 	return siphash(data, len, &k);
+}
+
+void vfs_shim_synchronize_rcu_expedited(void)
+{
+	synchronize_rcu_expedited();
 }

@@ -6,6 +6,10 @@
 #ifndef VFS_SHIMS_H
 #define VFS_SHIMS_H
 
+#if !IS_ENABLED(CONFIG_FS_POSIX_ACL) || !IS_ENABLED(CONFIG_FS_STACK) || !IS_ENABLED(CONFIG_EXPORTFS)
+#error "needs CONFIG_FS_POSIX_ACL, CONFIG_FS_STACK and CONFIG_EXPORTFS; CONFIG_OVERLAY_FS=m selects the last two"
+#endif
+
 #include <linux/exportfs.h>
 #include <linux/fs.h>
 #include <linux/namei.h>
@@ -24,7 +28,7 @@ bool vfs_shim_d_other_alias(struct dentry *dentry);
 
 void *vfs_shim_alloc_inode(struct super_block *sb, struct kmem_cache *cache);
 struct kmem_cache *vfs_shim_create_inode_cache(const char *name, unsigned int size,
-					       void (*ctor)(void *));
+					       unsigned int align, void (*ctor)(void *));
 void vfs_shim_inode_lock(struct inode *inode);
 int vfs_shim_inode_lock_killable(struct inode *inode);
 void vfs_shim_inode_unlock(struct inode *inode);
@@ -49,6 +53,7 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     const struct qstr *name, const struct cred *old,
 					     struct cred *new);
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
+void vfs_shim_synchronize_rcu_expedited(void);
 int vfs_shim_get_write_access(struct inode *inode);
 void vfs_shim_put_write_access(struct inode *inode);
 
@@ -63,7 +68,6 @@ int vfs_shim_mutex_lock_killable(struct mutex *lock);
 
 void vfs_shim_posix_acl_release(struct posix_acl *acl);
 int vfs_shim_map_acl(struct posix_acl *acl, struct mnt_idmap *idmap, struct inode *inode);
-struct posix_acl *vfs_shim_get_cached_acl_rcu(struct inode *inode, int type);
 
 void vfs_shim_init_sync_kiocb(struct kiocb *kiocb, struct file *file, loff_t pos);
 bool vfs_shim_iov_iter_is_empty(const struct iov_iter *iter);

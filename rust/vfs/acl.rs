@@ -98,8 +98,8 @@ impl Acl {
         // SAFETY: All are valid.
         let acl = unsafe {
             Self::from_ret(raw::vfs_get_acl(
-                path.mount.idmap().as_ptr(),
-                path.dentry.as_ptr(),
+                path.mount().idmap().as_ptr(),
+                path.dentry().as_ptr(),
                 kind.xattr_name().as_char_ptr(),
             ))
         }?;
@@ -122,7 +122,7 @@ impl Acl {
         let Some(acl) = acl else {
             return Ok(None);
         };
-        if !path.mount.is_idmapped() {
+        if !path.mount().is_idmapped() {
             return Ok(Some(acl));
         }
         // The ACL is shared with the layer's cache: the ids of a copy are mapped.
@@ -131,7 +131,7 @@ impl Acl {
         to_result(unsafe {
             raw::vfs_shim_map_acl(
                 copy.0.as_ptr(),
-                path.mount.idmap().as_ptr(),
+                path.mount().idmap().as_ptr(),
                 path.inode()?.as_ptr(),
             )
         })?;
@@ -151,11 +151,13 @@ impl Acl {
     ///
     /// Takes the inode lock; the caller has write access to the mount.
     pub fn set(path: PathRef<'_>, kind: AclType, acl: Option<&Self>) -> Result {
-        let (idmap, dentry) = (path.mount.idmap().as_ptr(), path.dentry.as_ptr());
+        let (idmap, dentry) = (path.mount().idmap().as_ptr(), path.dentry().as_ptr());
         let name = kind.xattr_name().as_char_ptr();
+        // Setting maps the ids in place, and the ACL may be shared.
+        let own = acl.map(Self::try_clone).transpose()?;
         // SAFETY: All are valid.
         to_result(unsafe {
-            match acl {
+            match &own {
                 Some(acl) => raw::vfs_set_acl(idmap, dentry, name, acl.0.as_ptr()),
                 None => raw::vfs_remove_acl(idmap, dentry, name),
             }

@@ -360,8 +360,8 @@ impl SetAttr {
         // SAFETY: All are valid and the inode is locked.
         to_result(unsafe {
             raw::notify_change(
-                path.mount.idmap().as_ptr(),
-                path.dentry.as_ptr(),
+                path.mount().idmap().as_ptr(),
+                path.dentry().as_ptr(),
                 &mut self.0,
                 core::ptr::null_mut(),
             )

@@ -11,7 +11,7 @@
 use crate::{
     attr::Mode,
     file::{count, OpenFile},
-    file_ops::{Callbacks, FileOf, FileOperations, Iocb, IocbFlags, Iter, NewMapping, Pipe},
+    file_ops::{Callbacks, FileOperations, Iocb, IocbFlags, Iter, NewMapping, Pipe},
     mount::PathRef,
     raw, //
 };
@@ -220,16 +220,11 @@ impl BackingFile {
         })
     }
 
-    /// Maps the layer's pages in place of those of `user`, which has none: see
-    /// `backing_file_mmap()`.
-    pub fn mmap<T: FileOperations>(
-        &self,
-        _user: &FileOf<T>,
-        vma: &mut NewMapping,
-        cred: &Credential,
-    ) -> Result {
+    /// Maps the layer's pages in place of those of the file that it works for,
+    /// which has none: see `backing_file_mmap()`.
+    pub fn mmap<T: FileOperations>(&self, vma: NewMapping<'_, T>, cred: &Credential) -> Result {
         let mut ctx = Self::context::<T>(cred);
         // SAFETY: All are valid for the call, and the mapping is new.
-        to_result(unsafe { raw::backing_file_mmap(self.as_ptr(), vma.as_ptr(), &mut ctx) })
+        to_result(unsafe { raw::backing_file_mmap(self.as_ptr(), vma.into_ptr(), &mut ctx) })
     }
 }

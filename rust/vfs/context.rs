@@ -222,7 +222,13 @@ impl<F: FileSystem> ContextVTable<F> {
             )
         };
         from_result(|| {
-            F::fill_super(context, this, &mut new).inspect_err(|_| {
+            let filled = F::fill_super(context, this, &mut new);
+            // SAFETY: The super block is exclusive.
+            let filled = match filled {
+                Ok(()) if unsafe { (*sb).s_root.is_null() } => Err(EINVAL),
+                filled => filled,
+            };
+            filled.inspect_err(|_| {
                 // SAFETY: The setup failed before the super block had a root: nobody uses the data,
                 // and `put_super` will not be called.
                 unsafe {

@@ -58,16 +58,19 @@ impl NewCred {
         mode: crate::attr::Mode,
         original: &Credential,
     ) -> Result {
-        // SAFETY: All pointers are valid; the name is stable because the caller creates `dentry`
-        // under the lock of its parent, and the new credentials are exclusive.
-        kernel::error::to_result(unsafe {
-            raw::vfs_shim_security_dentry_create_files_as(
-                dentry.as_ptr(),
-                mode.bits().into(),
-                core::ptr::addr_of!((*dentry.as_ptr()).__bindgen_anon_1.d_name),
-                original.as_ptr(),
-                self.0.as_ptr(),
-            )
+        // A rename could free the name while the modules look at it.
+        dentry.with_name(|name| {
+            let name = name.as_qstr();
+            // SAFETY: All pointers are valid, and the new credentials are exclusive.
+            kernel::error::to_result(unsafe {
+                raw::vfs_shim_security_dentry_create_files_as(
+                    dentry.as_ptr(),
+                    mode.bits().into(),
+                    &name,
+                    original.as_ptr(),
+                    self.0.as_ptr(),
+                )
+            })
         })
     }
 

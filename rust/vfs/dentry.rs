@@ -246,13 +246,13 @@ impl Dentry {
                 | raw::dentry_flags_DCACHE_SPECIAL_TYPE
                 | raw::dentry_flags_DCACHE_SYMLINK_TYPE
         );
-        !known
-            || flags
-                & (raw::dentry_flags_DCACHE_NEED_AUTOMOUNT
-                    | raw::dentry_flags_DCACHE_MANAGE_TRANSIT
-                    | raw::dentry_flags_DCACHE_OP_HASH
-                    | raw::dentry_flags_DCACHE_OP_COMPARE)
-                != 0
+        let mut weird =
+            raw::dentry_flags_DCACHE_NEED_AUTOMOUNT | raw::dentry_flags_DCACHE_MANAGE_TRANSIT;
+        if !self.super_block().has_encoding() {
+            // With an encoding all dentries have these, also where names are not case-folded.
+            weird |= raw::dentry_flags_DCACHE_OP_HASH | raw::dentry_flags_DCACHE_OP_COMPARE;
+        }
+        !known || flags & weird != 0
     }
 }
 

@@ -94,7 +94,7 @@ impl OpenFile {
         unsafe {
             let cred = (*raw::get_current()).cred;
             Self::from_ret(raw::kernel_tmpfile_open(
-                dir.mount.idmap().as_ptr(),
+                dir.mount().idmap().as_ptr(),
                 &raw_path,
                 mode.bits(),
                 (raw::O_LARGEFILE | raw::O_WRONLY) as c_int,

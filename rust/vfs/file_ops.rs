@@ -7,6 +7,7 @@ use crate::{
     file::{OpenFile, Whence},
     fs::FileSystem,
     inode::InodeOf,
+    namei::LockedDir,
     raw,
     readdir::DirContext, //
 };
@@ -56,12 +57,16 @@ pub trait FileOperations: Sized + 'static {
 
     /// Shows entries of the directory from the context's position on. The inode
     /// is locked shared.
-    fn iterate(_file: &FileOf<Self>, _ctx: &mut DirContext) -> Result {
+    fn iterate(
+        _file: &FileOf<Self>,
+        _dir: LockedDir<'_, Self::Fs>,
+        _ctx: &mut DirContext,
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Maps the file. The task's memory map is locked for writing.
-    fn mmap(_file: &FileOf<Self>, _vma: &mut NewMapping) -> Result {
+    fn mmap(_file: &FileOf<Self>, _vma: NewMapping<'_, Self>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -283,6 +288,9 @@ impl<F: FileSystem> Deref for OpeningFile<F> {
     }
 }
 
+/// `file_operations.open`.
+type OpenFn = unsafe extern "C" fn(*mut raw::inode, *mut raw::file) -> c_int;
+
 /// A file without a name that is being made.
 pub struct TmpFile<'a, F> {
     file: NonNull<raw::file>,
@@ -316,6 +324,12 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
     ) -> Result {
         let file = self.file.as_ptr();
         let dentry = self.user_file().dentry();
+        // SAFETY: An inode always has file operations.
+        let open = unsafe { (*(*inode.as_ptr()).__bindgen_anon_3.i_fop).open };
+        let own: OpenFn = VTable::<T>::open;
+        if !dentry.is_negative() || !open.is_some_and(|open| core::ptr::fn_addr_eq(open, own)) {
+            return Err(EINVAL);
+        }
         // SAFETY: The file and its dentry are the current task's. When opening fails, `release` is
         // not called, and the private data is taken back.
         unsafe {
@@ -386,17 +400,17 @@ impl IocbFlags {
 
 /// The memory that a request reads to or writes from, see `struct iov_iter`.
 #[repr(transparent)]
-pub struct Iter(raw::iov_iter);
+pub struct Iter(Opaque<raw::iov_iter>);
 
 impl Iter {
     pub(crate) fn as_ptr(&mut self) -> *mut raw::iov_iter {
-        &mut self.0
+        self.0.get()
     }
 
     /// Whether there is nothing to transfer.
     pub fn is_empty(&self) -> bool {
         // SAFETY: The iterator is valid.
-        unsafe { raw::vfs_shim_iov_iter_is_empty(&self.0) }
+        unsafe { raw::vfs_shim_iov_iter_is_empty(self.0.get()) }
     }
 }
 
@@ -410,12 +424,16 @@ impl Pipe {
     }
 }
 
-/// A memory mapping that is being made.
-pub struct NewMapping(NonNull<raw::vm_area_struct>);
+/// A memory mapping of a file of `T` that is being made.
+pub struct NewMapping<'a, T> {
+    vma: NonNull<raw::vm_area_struct>,
+    _file: PhantomData<&'a FileOf<T>>,
+}
 
-impl NewMapping {
-    pub(crate) fn as_ptr(&mut self) -> *mut raw::vm_area_struct {
-        self.0.as_ptr()
+impl<T> NewMapping<'_, T> {
+    /// The mapping, which is made by whoever takes this.
+    pub(crate) fn into_ptr(self) -> *mut raw::vm_area_struct {
+        self.vma.as_ptr()
     }
 }
 
@@ -580,21 +598,22 @@ impl<T: FileOperations> VTable<T> {
     unsafe extern "C" fn iterate(file: *mut raw::file, ctx: *mut raw::dir_context) -> c_int {
         // SAFETY: See above; the context is valid and the callee's for the call.
         let (file, ctx) = unsafe { (FileOf::from_raw(file), DirContext::from_raw(ctx)) };
-        from_result(|| T::iterate(file, ctx).map(|()| 0))
+        // SAFETY: The VFS holds the inode lock at least shared.
+        let dir = unsafe { LockedDir::new(file.dentry()) };
+        from_result(|| T::iterate(file, dir, ctx).map(|()| 0))
     }
 
     /// # Safety
     ///
     /// `file_operations.mmap`.
     unsafe extern "C" fn mmap(file: *mut raw::file, vma: *mut raw::vm_area_struct) -> c_int {
-        // SAFETY: See above; the mapping is new and the callee's for the call.
-        let (file, mut vma) = unsafe {
-            (
-                FileOf::from_raw(file),
-                NewMapping(NonNull::new_unchecked(vma)),
-            )
+        // SAFETY: See above; the mapping is new, of this file, and the callee's for the call.
+        let (file, vma) = unsafe { (FileOf::from_raw(file), NonNull::new_unchecked(vma)) };
+        let vma = NewMapping {
+            vma,
+            _file: PhantomData,
         };
-        from_result(|| T::mmap(file, &mut vma).map(|()| 0))
+        from_result(|| T::mmap(file, vma).map(|()| 0))
     }
 
     /// # Safety
@@ -711,7 +730,12 @@ impl<T: FileOperations> VTable<T> {
         len: i64,
         flags: c_uint,
     ) -> i64 {
-        // SAFETY: See above.
+        // SAFETY: Open files have operations.
+        let same = unsafe { core::ptr::eq((*from).f_op, (*to).f_op) };
+        if !same {
+            return EXDEV.to_errno().into();
+        }
+        // SAFETY: See above; both files are of `T`, since this function is.
         let (from, to) = unsafe { (FileOf::from_raw(from), FileOf::from_raw(to)) };
         ret_offset(T::remap_file_range(
             from,

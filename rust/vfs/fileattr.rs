@@ -40,7 +40,7 @@ impl FileAttr {
             raw::vfs_const_FS_IOC_GETFLAGS,
         ))?;
         // SAFETY: All are valid.
-        let ret = unsafe { raw::vfs_fileattr_get(path.dentry.as_ptr(), &mut self.0) };
+        let ret = unsafe { raw::vfs_fileattr_get(path.dentry().as_ptr(), &mut self.0) };
         match to_result(ret) {
             Err(err) if err == ENOIOCTLCMD => Err(ENOTTY),
             result => result,
@@ -58,8 +58,8 @@ impl FileAttr {
         // SAFETY: All are valid.
         to_result(unsafe {
             raw::vfs_fileattr_set(
-                path.mount.idmap().as_ptr(),
-                path.dentry.as_ptr(),
+                path.mount().idmap().as_ptr(),
+                path.dentry().as_ptr(),
                 &mut self.0,
             )
         })

@@ -24,6 +24,10 @@ use kernel::{
 
 /// A filesystem: its private types, and the operations on its super blocks.
 ///
+/// What it keeps of layers, dentries and inodes, it drops before their mount, and
+/// what it keeps of its own before `put_super` returns: a reference to them does
+/// not keep their super block.
+///
 /// Operations on inodes and files are not here: they belong to tables that are
 /// chosen for each inode, see [`crate::inode_ops`] and [`crate::file_ops`].
 pub trait FileSystem: Sized + 'static {
@@ -229,12 +233,19 @@ impl<F: FileSystem> Registration<F> {
     ///
     /// Fails with `EBUSY` when there is such a type already, or the memory is
     /// taken.
+    ///
+    /// The result has to live as long as the module is loaded: leaking it is a
+    /// bug.
     pub fn new(
         memory: &'static FsType<F>,
         name: &'static CStr,
         cache_name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result<Self> {
+        if cfg!(MODULE) && module.as_ptr().is_null() {
+            // Nothing would hold the code while it is mounted.
+            return Err(EINVAL);
+        }
         if memory.taken.xchg(true, ordering::Full) {
             return Err(EBUSY);
         }
@@ -264,11 +275,13 @@ impl<F: FileSystem> Registration<F> {
 
     fn create_cache(name: &'static CStr) -> Result<*mut raw::kmem_cache> {
         let size = core::mem::size_of::<InodeBox<F>>() as u32;
+        let align = core::mem::align_of::<InodeBox<F>>() as u32;
         // SAFETY: The name is static and the constructor fits the objects.
         let cache = unsafe {
             raw::vfs_shim_create_inode_cache(
                 name.as_char_ptr(),
                 size,
+                align,
                 Some(InodeBox::<F>::init_once),
             )
         };

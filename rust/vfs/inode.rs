@@ -17,7 +17,7 @@ use crate::{
     fs::FileSystem,
     mount::IdMap,
     raw,
-    rcu::RcuData,
+    rcu::{Destroying, RcuData},
     super_block::{SuperBlock, SuperBlockOf}, //
 };
 use core::{
@@ -366,7 +366,7 @@ impl<F: FileSystem> InodeBox<F> {
         // SAFETY: The inode was made by `alloc`. RCU walks that still see it use `rcu` only, which
         // stays readable; nobody uses `data` any more, and it is dropped once.
         unsafe {
-            (*this).rcu.release();
+            (*this).rcu.release(&Destroying(()));
             ManuallyDrop::drop(&mut (*this).data);
         }
     }
@@ -385,8 +385,14 @@ impl<F: FileSystem> InodeBox<F> {
         }
     }
 
-    pub(crate) fn rcu(&self) -> &F::Rcu {
-        &self.rcu
+    /// Where the part is that RCU walks may see.
+    ///
+    /// # Safety
+    ///
+    /// `inode` is the inode of an `InodeBox<F>` whose memory is not freed.
+    pub(crate) unsafe fn rcu_ptr(inode: *mut raw::inode) -> *const F::Rcu {
+        // SAFETY: By the safety requirements; only an address is computed.
+        unsafe { core::ptr::addr_of!((*inode.cast::<Self>()).rcu) }
     }
 }
 

@@ -78,24 +78,27 @@ impl Drop for DelayedCall {
     }
 }
 
-/// The target of a symbolic link; it is valid as long as the [`DelayedCall`]
-/// given to the call that returned it.
-#[derive(Clone, Copy)]
-pub struct LinkTarget(pub(crate) *const c_char);
+/// The target of a symbolic link, which the [`DelayedCall`] that it was got with
+/// keeps valid.
+pub struct LinkTarget<'a>(*const c_char, PhantomData<&'a ()>);
 
-impl LinkTarget {
+impl<'a> LinkTarget<'a> {
     /// The target of the link `dentry`, after asking the security modules: see
     /// `vfs_get_link()`.
-    pub fn get(dentry: &Dentry, done: &mut DelayedCall) -> Result<Self> {
-        // SAFETY: The dentry is valid and positive: links are.
+    pub fn get(dentry: &'a Dentry, done: &'a mut DelayedCall) -> Result<Self> {
+        dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: The dentry is valid and positive.
         let target = unsafe { raw::vfs_get_link(dentry.as_ptr(), &mut done.0) };
-        Ok(Self(from_err_ptr(target.cast_mut())?))
+        Ok(Self(from_err_ptr(target.cast_mut())?, PhantomData))
     }
 
-    /// The target's text.
-    pub fn as_cstr<'a>(&self, _done: &'a DelayedCall) -> &'a CStr {
-        // SAFETY: The target is NUL-terminated, and valid until the delayed call.
-        unsafe { CStr::from_char_ptr(self.0) }
+    /// The target's text; `EINVAL` for a link that has none, as those of procfs.
+    pub fn as_cstr(&self) -> Result<&'a CStr> {
+        if self.0.is_null() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The target is NUL-terminated, and valid until the delayed call runs: for `'a`.
+        Ok(unsafe { CStr::from_char_ptr(self.0) })
     }
 }
 
@@ -124,7 +127,10 @@ pub trait InodeOperations: Sized + 'static {
     }
 
     /// Finds the target of a symbolic link.
-    fn get_link(_dentry: &DentryOf<Self::Fs>, _done: &mut DelayedCall) -> Result<LinkTarget> {
+    fn get_link<'a>(
+        _dentry: &'a DentryOf<Self::Fs>,
+        _done: &'a mut DelayedCall,
+    ) -> Result<LinkTarget<'a>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -712,13 +718,16 @@ impl<T: InodeOperations> VTable<T> {
         list: *mut c_char,
         size: usize,
     ) -> isize {
-        // SAFETY: See above; the buffer has `size` initialised bytes.
+        // SAFETY: See above; the buffer has `size` bytes, which callers do not initialise.
         let (dentry, list) = unsafe {
-            let buffer = (!list.is_null() && size > 0)
-                .then(|| core::slice::from_raw_parts_mut(list.cast::<u8>(), size));
+            let buffer = (!list.is_null() && size > 0).then(|| {
+                core::ptr::write_bytes(list.cast::<u8>(), 0, size);
+                core::slice::from_raw_parts_mut(list.cast::<u8>(), size)
+            });
             (DentryOf::from_raw(dentry), XattrList(buffer))
         };
         match T::listxattr(dentry, list) {
+            Ok(len) if size != 0 && len > size => ERANGE.to_errno() as isize,
             Ok(len) => len as isize,
             Err(err) => err.to_errno() as isize,
         }

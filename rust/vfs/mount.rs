@@ -198,10 +198,9 @@ pub fn release_all(mounts: KVec<PrivateMount>) {
         return;
     }
     for mount in mounts {
-        let mount = core::mem::ManuallyDrop::new(mount);
-        if raw_mounts.push(mount.0.as_ptr(), GFP_KERNEL).is_err() {
-            // Cannot happen after `reserve`, and would only leak.
-            return;
+        if raw_mounts.push(mount.0.as_ptr(), GFP_KERNEL).is_ok() {
+            // The array has the reference now.
+            core::mem::forget(mount);
         }
     }
     let len = raw_mounts.len();
@@ -254,18 +253,46 @@ impl MountFlags {
 }
 
 /// A dentry in a mount, borrowed: see `struct path`.
+///
+/// # Invariants
+///
+/// The dentry belongs to the filesystem of the mount, and is positive: being
+/// referenced, it stays so.
 #[derive(Clone, Copy)]
 pub struct PathRef<'a> {
-    /// The mount.
-    pub mount: &'a Mount,
-    /// The dentry.
-    pub dentry: &'a Dentry,
+    mount: &'a Mount,
+    dentry: &'a Dentry,
 }
 
 impl<'a> PathRef<'a> {
-    /// A path of `dentry` in `mount`.
-    pub fn new(mount: &'a Mount, dentry: &'a Dentry) -> Self {
-        Self { mount, dentry }
+    /// A path of `dentry` in `mount`: `ENOENT` if it is negative, `EXDEV` if it
+    /// belongs to another filesystem.
+    pub fn new(mount: &'a Mount, dentry: &'a Dentry) -> Result<Self> {
+        if dentry.super_block() != mount.super_block() {
+            return Err(EXDEV);
+        }
+        dentry.inode().ok_or(ENOENT)?;
+        // INVARIANT: Checked above.
+        Ok(Self { mount, dentry })
+    }
+
+    /// The mount.
+    pub fn mount(&self) -> &'a Mount {
+        self.mount
+    }
+
+    /// The dentry.
+    pub fn dentry(&self) -> &'a Dentry {
+        self.dentry
+    }
+
+    /// The dentry, if it is a directory that can be searched: `ENOTDIR`.
+    pub(crate) fn dir(&self) -> Result<&'a Dentry> {
+        if self.dentry.can_lookup() {
+            Ok(self.dentry)
+        } else {
+            Err(ENOTDIR)
+        }
     }
 
     pub(crate) fn as_raw(&self) -> raw::path {
@@ -291,8 +318,9 @@ impl<'a> PathRef<'a> {
 
 /// A dentry in a mount, with references to both: see `struct path`.
 pub struct Path {
-    mount: ARef<Mount>,
+    // Dropped before the mount, whose filesystem it belongs to.
     dentry: ARef<Dentry>,
+    mount: ARef<Mount>,
 }
 
 impl Path {
@@ -337,7 +365,11 @@ impl Path {
 
     /// Borrows the path.
     pub fn borrow(&self) -> PathRef<'_> {
-        PathRef::new(&self.mount, &self.dentry)
+        // INVARIANT: A path that C gave is positive, and within one filesystem.
+        PathRef {
+            mount: &self.mount,
+            dentry: &self.dentry,
+        }
     }
 
     /// The mount.

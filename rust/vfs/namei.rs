@@ -28,13 +28,14 @@ impl PathRef<'_> {
     /// Looks `name` up in this directory; the result may be negative. See
     /// `lookup_one_unlocked()`.
     pub fn lookup(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let dir = self.dir()?;
         let mut name = name.as_qstr();
         // SAFETY: All are valid; a reference is returned.
         unsafe {
             Dentry::from_ret(raw::lookup_one_unlocked(
-                self.mount.idmap().as_ptr(),
+                self.mount().idmap().as_ptr(),
                 &mut name,
-                self.dentry.as_ptr(),
+                dir.as_ptr(),
             ))
         }
     }
@@ -42,13 +43,14 @@ impl PathRef<'_> {
     /// Looks `name` up in this directory: `ENOENT` when there is none, `EINTR`
     /// when the task is killed. See `lookup_one_positive_killable()`.
     pub fn lookup_positive_killable(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let dir = self.dir()?;
         let mut name = name.as_qstr();
         // SAFETY: All are valid; a reference is returned.
         unsafe {
             Dentry::from_ret(raw::lookup_one_positive_killable(
-                self.mount.idmap().as_ptr(),
+                self.mount().idmap().as_ptr(),
                 &mut name,
-                self.dentry.as_ptr(),
+                dir.as_ptr(),
             ))
         }
     }
@@ -56,29 +58,51 @@ impl PathRef<'_> {
     /// As [`PathRef::lookup`], but `ENOENT` for a negative dentry. See
     /// `lookup_one_positive_unlocked()`.
     pub fn lookup_positive(&self, name: Name<'_>) -> Result<ARef<Dentry>> {
+        let dir = self.dir()?;
         let mut name = name.as_qstr();
         // SAFETY: All are valid; a reference is returned.
         unsafe {
             Dentry::from_ret(raw::lookup_one_positive_unlocked(
-                self.mount.idmap().as_ptr(),
+                self.mount().idmap().as_ptr(),
                 &mut name,
-                self.dentry.as_ptr(),
+                dir.as_ptr(),
             ))
         }
     }
 }
 
-impl<F: FileSystem> DentryOf<F> {
-    /// Looks `name` up in this directory of ours, for a caller that holds its
-    /// inode lock at least shared, as `iterate` does. See `lookup_one()`.
-    pub fn lookup_locked(&self, name: Name<'_>) -> Result<ARef<DentryOf<F>>> {
+/// A directory of ours whose inode is locked, at least shared.
+pub struct LockedDir<'a, F: FileSystem>(&'a DentryOf<F>);
+
+impl<F: FileSystem> Clone for LockedDir<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: FileSystem> Copy for LockedDir<'_, F> {}
+
+impl<'a, F: FileSystem> LockedDir<'a, F> {
+    /// # Safety
+    ///
+    /// The inode lock of `dir` is held at least shared for `'a`.
+    pub(crate) unsafe fn new(dir: &'a DentryOf<F>) -> Self {
+        Self(dir)
+    }
+
+    /// Looks `name` up in the directory; the result may be negative. See
+    /// `lookup_one()`.
+    pub fn lookup(&self, name: Name<'_>) -> Result<ARef<DentryOf<F>>> {
+        if !self.0.can_lookup() {
+            return Err(ENOTDIR);
+        }
         let mut name = name.as_qstr();
-        // SAFETY: All are valid; a reference is returned.
+        // SAFETY: All are valid, and the directory is locked; a reference is returned.
         let dentry = unsafe {
             Dentry::from_ret(raw::lookup_one(
                 crate::mount::IdMap::nop().as_ptr(),
                 &mut name,
-                self.as_ptr(),
+                self.0.as_ptr(),
             ))
         }?;
         // SAFETY: The child belongs to the same super block; the type is transparent.
@@ -103,15 +127,16 @@ impl<'a> Creating<'a> {
     ///
     /// The caller has write access to the mount. Takes the inode lock of `dir`.
     pub fn start(dir: PathRef<'a>, name: Name<'_>) -> Result<Self> {
+        let parent = dir.dir()?;
         let mut name = name.as_qstr();
-        // SAFETY: All are valid.
+        // SAFETY: All are valid, and the parent is a directory.
         let dentry = from_err_ptr(unsafe {
-            raw::start_creating(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
+            raw::start_creating(dir.mount().idmap().as_ptr(), parent.as_ptr(), &mut name)
         })?;
         Ok(Self {
             dentry,
-            parent: dir.dentry,
-            mount: dir.mount,
+            parent,
+            mount: dir.mount(),
             _task: NotThreadSafe,
         })
     }
@@ -147,8 +172,8 @@ impl<'a> Creating<'a> {
 
     /// Makes a directory.
     pub fn mkdir(self, mode: Mode) -> Result<ARef<Dentry>> {
+        let dir = self.parent.inode().ok_or(ENOENT)?;
         let this = ManuallyDrop::new(self);
-        let dir = this.parent.inode().ok_or(ENOENT)?;
         // SAFETY: The name is locked. On failure the dentry is gone and nothing is locked; on
         // success the result, which may be another dentry, stands for it.
         let dentry = from_err_ptr(unsafe {
@@ -244,10 +269,11 @@ impl<'a> Removing<'a> {
     ///
     /// The caller has write access to the mount. Takes the inode lock of `dir`.
     pub fn start(dir: PathRef<'a>, name: Name<'_>) -> Result<Self> {
+        let parent = dir.dir()?;
         let mut name = name.as_qstr();
-        // SAFETY: All are valid.
+        // SAFETY: All are valid, and the parent is a directory.
         let dentry = from_err_ptr(unsafe {
-            raw::start_removing(dir.mount.idmap().as_ptr(), dir.dentry.as_ptr(), &mut name)
+            raw::start_removing(dir.mount().idmap().as_ptr(), parent.as_ptr(), &mut name)
         })?;
         Ok(Self {
             dentry,
@@ -259,10 +285,10 @@ impl<'a> Removing<'a> {
     /// As [`Removing::start`] for the object `child`; `EINVAL` when it is in
     /// `dir` no more. See `start_removing_dentry()`.
     pub fn start_dentry(dir: PathRef<'a>, child: &Dentry) -> Result<Self> {
-        // SAFETY: All are valid.
-        let dentry = from_err_ptr(unsafe {
-            raw::start_removing_dentry(dir.dentry.as_ptr(), child.as_ptr())
-        })?;
+        let parent = dir.dir()?;
+        // SAFETY: All are valid, and the parent is a directory.
+        let dentry =
+            from_err_ptr(unsafe { raw::start_removing_dentry(parent.as_ptr(), child.as_ptr()) })?;
         Ok(Self {
             dentry,
             parent: dir,
@@ -279,7 +305,7 @@ impl<'a> Removing<'a> {
     /// Removes the object: a directory, which has to be empty, or anything else.
     pub fn remove(self) -> Result {
         let dir = self.parent.inode()?;
-        let idmap = self.parent.mount.idmap().as_ptr();
+        let idmap = self.parent.mount().idmap().as_ptr();
         let is_dir = self.dentry().is_dir();
         // The guard's reference goes with the lock, so one more keeps the dentry from losing its
         // inode to somebody who looks at it.
@@ -315,13 +341,16 @@ pub struct Renaming<'a> {
 }
 
 impl<'a> Renaming<'a> {
-    fn data(mount: &'a Mount, old_dir: &'a Dentry, new_dir: &'a Dentry) -> raw::renamedata {
-        raw::renamedata {
-            mnt_idmap: mount.idmap().as_ptr(),
-            old_parent: old_dir.as_ptr(),
-            new_parent: new_dir.as_ptr(),
-            ..Default::default()
+    fn data(old_dir: PathRef<'a>, new_dir: PathRef<'a>) -> Result<raw::renamedata> {
+        if old_dir.mount().super_block() != new_dir.mount().super_block() {
+            return Err(EXDEV);
         }
+        Ok(raw::renamedata {
+            mnt_idmap: old_dir.mount().idmap().as_ptr(),
+            old_parent: old_dir.dir()?.as_ptr(),
+            new_parent: new_dir.dir()?.as_ptr(),
+            ..Default::default()
+        })
     }
 
     fn started(rd: raw::renamedata, ret: c_int) -> Result<Self> {
@@ -340,11 +369,11 @@ impl<'a> Renaming<'a> {
     pub fn start(
         old_dir: PathRef<'a>,
         old_name: Name<'_>,
-        new_dir: &'a Dentry,
+        new_dir: PathRef<'a>,
         new_name: Name<'_>,
         flags: RenameFlags,
     ) -> Result<Self> {
-        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir, new_dir)?;
         rd.flags = flags.as_raw();
         let (mut old_name, mut new_name) = (old_name.as_qstr(), new_name.as_qstr());
         // SAFETY: All are valid.
@@ -353,13 +382,15 @@ impl<'a> Renaming<'a> {
     }
 
     /// Locks the object `old` and `new_name`, which must not exist: `EEXIST`.
+    /// Nothing is replaced.
     pub fn start_to_new_name(
         old_dir: PathRef<'a>,
         old: &Dentry,
-        new_dir: &'a Dentry,
+        new_dir: PathRef<'a>,
         new_name: Name<'_>,
     ) -> Result<Self> {
-        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir, new_dir)?;
+        rd.flags = RenameFlags::NOREPLACE.as_raw();
         let mut new_name = new_name.as_qstr();
         // SAFETY: All are valid.
         let ret = unsafe {
@@ -377,11 +408,11 @@ impl<'a> Renaming<'a> {
     pub fn start_dentries(
         old_dir: PathRef<'a>,
         old: &Dentry,
-        new_dir: &'a Dentry,
+        new_dir: PathRef<'a>,
         new: &Dentry,
         flags: RenameFlags,
     ) -> Result<Self> {
-        let mut rd = Self::data(old_dir.mount, old_dir.dentry, new_dir);
+        let mut rd = Self::data(old_dir, new_dir)?;
         rd.flags = flags.as_raw();
         // SAFETY: All are valid.
         let ret = unsafe { raw::start_renaming_two_dentries(&mut rd, old.as_ptr(), new.as_ptr()) };
@@ -400,9 +431,13 @@ impl<'a> Renaming<'a> {
         unsafe { Dentry::from_raw(self.rd.new_dentry) }
     }
 
-    /// Renames: see `vfs_rename()`.
-    pub fn rename(mut self, flags: RenameFlags) -> Result {
-        self.rd.flags = flags.as_raw();
+    /// Renames, as the flags say that it was started with: see `vfs_rename()`.
+    /// `ENOENT` for an exchange with nothing.
+    pub fn rename(mut self) -> Result {
+        let exchange = self.rd.flags & RenameFlags::EXCHANGE.as_raw() != 0;
+        if exchange && self.new_dentry().is_negative() {
+            return Err(ENOENT);
+        }
         // A replaced object may still be looked at by whoever has its dentry; see
         // `Removing::remove`.
         let _keep = ARef::from(self.new_dentry());

@@ -33,11 +33,14 @@ use kernel::{
 /// leaving in place what walks may still look at.
 pub trait RcuData: Default + Send + Sync {
     /// Gives up references; may sleep. Called once, when the inode is destroyed.
-    fn release(&self);
+    fn release(&self, phase: &Destroying);
 }
 
+/// The inode is being destroyed. Only this crate can say so.
+pub struct Destroying(pub(crate) ());
+
 impl RcuData for () {
-    fn release(&self) {}
+    fn release(&self, _phase: &Destroying) {}
 }
 
 /// The inode in a layer that a stacked inode stands for, set once.
@@ -119,7 +122,7 @@ impl RealInodes {
 }
 
 impl RcuData for RealInodes {
-    fn release(&self) {
+    fn release(&self, _phase: &Destroying) {
         self.upper.release();
         self.lower.release();
     }
@@ -156,8 +159,8 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
     /// The part of the private data made for this.
     pub fn data(&self) -> &'rcu F::Rcu {
         // SAFETY: The memory is valid until the end of the grace period, and this part of it is
-        // never dropped.
-        unsafe { (*self.inode.cast::<InodeBox<F>>().as_ptr()).rcu() }
+        // never dropped. No reference is made to the rest, which may be.
+        unsafe { &*InodeBox::<F>::rcu_ptr(self.inode.as_ptr()) }
     }
 
     /// Checks the inode's own mode and ACL: see `generic_permission()`.
@@ -172,13 +175,11 @@ impl<'rcu, F: FileSystem> RcuInode<'rcu, F> {
         })
     }
 
-    /// The credentials that the filesystem uses for its layers.
-    ///
-    /// Super block data is torn down after a grace period, see
-    /// [`crate::mount::release_all`].
+    /// The private data of the super block, which is dropped after a grace
+    /// period that began when no walk could find the filesystem any more.
     pub fn super_data(&self) -> &'rcu F::Super {
         // SAFETY: An inode keeps its super block, and the super block's data lives through the
-        // grace period that its mounts wait for.
+        // grace period that `SuperVTable::drop_data` waits for.
         unsafe { &*((*(*self.inode.as_ptr()).i_sb).s_fs_info.cast::<F::Super>()) }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     file::OpenFile,
     raw, //
 };
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// An entry of a directory.
 pub struct DirEntry<'a> {
@@ -19,13 +19,6 @@ pub struct DirEntry<'a> {
     pub ino: u64,
     /// Its type, `DT_*`.
     pub d_type: u8,
-}
-
-impl DirEntry<'_> {
-    /// Whether the entry says that it is a character device, as whiteouts are.
-    pub fn is_char_device(&self) -> bool {
-        u32::from(self.d_type) == raw::DT_CHR
-    }
 }
 
 /// Whether a type that a directory entry gives says nothing.
@@ -80,7 +73,7 @@ unsafe extern "C" fn actor(
 impl OpenFile {
     /// Calls `actor` with all entries of an open directory, in the filesystem's
     /// order, until it fails. See `iterate_dir()`.
-    pub fn read_dir(&self, actor_fn: Actor<'_>) -> Result {
+    pub fn read_dir(&mut self, actor_fn: Actor<'_>) -> Result {
         let mut reader = Reader {
             ctx: raw::dir_context {
                 actor: Some(actor),
@@ -106,7 +99,7 @@ impl OpenFile {
 /// Where the entries of a directory of ours are shown: the caller of
 /// `getdents()`.
 #[repr(transparent)]
-pub struct DirContext(raw::dir_context);
+pub struct DirContext(Opaque<raw::dir_context>);
 
 impl DirContext {
     /// # Safety
@@ -119,12 +112,14 @@ impl DirContext {
 
     /// The position: what `telldir()` answers before the next entry.
     pub fn pos(&self) -> i64 {
-        self.0.pos
+        // SAFETY: The context is valid and the current task's.
+        unsafe { (*self.0.get()).pos }
     }
 
     /// Sets the position.
     pub fn set_pos(&mut self, pos: i64) {
-        self.0.pos = pos;
+        // SAFETY: The context is valid and the current task's.
+        unsafe { (*self.0.get()).pos = pos };
     }
 
     /// Shows an entry; false when there is no room for it. See `dir_emit()`.
@@ -135,7 +130,7 @@ impl DirContext {
         // SAFETY: The context is valid and the name has `len` bytes.
         unsafe {
             raw::vfs_shim_dir_emit(
-                &mut self.0,
+                self.0.get(),
                 entry.name.as_ptr().cast(),
                 len,
                 entry.ino,

@@ -161,14 +161,17 @@ impl<F: FileSystem> NewSuperBlock<F> {
         }
     }
 
-    /// Installs the operations and the private data: inodes can be made from
-    /// here. On failure of what follows, the data is dropped.
-    pub fn set_data(&mut self, data: KBox<F::Super>) -> &SuperBlockOf<F> {
-        // SAFETY: The super block is exclusive. `s_fs_info` was null: the context had none.
+    /// Installs the operations and the private data, once: inodes can be made
+    /// from here. On failure of what follows, the data is dropped.
+    pub fn set_data(&mut self, data: KBox<F::Super>) -> Result<&SuperBlockOf<F>> {
+        // SAFETY: The super block is exclusive.
         unsafe {
+            if !(*self.sb).s_fs_info.is_null() {
+                return Err(EBUSY);
+            }
             (*self.sb).s_op = &SuperVTable::<F>::OPS;
             (*self.sb).s_fs_info = KBox::into_raw(data).cast();
-            SuperBlockOf::from_raw(self.sb)
+            Ok(SuperBlockOf::from_raw(self.sb))
         }
     }
 
@@ -247,6 +250,10 @@ impl<F: FileSystem> NewSuperBlock<F> {
 
     /// Gives the filesystem its root: see `d_make_root()`.
     pub fn set_root(&mut self, inode: ARef<InodeOf<F>>) -> Result<&DentryOf<F>> {
+        // SAFETY: The inode is valid and the super block exclusive.
+        if unsafe { (*inode.as_ptr()).i_sb != self.sb || !(*self.sb).s_root.is_null() } {
+            return Err(EINVAL);
+        }
         // SAFETY: The reference to the inode moves into the dentry, or is given up on failure.
         let root = unsafe { raw::d_make_root(ARef::into_raw(inode).cast().as_ptr()) };
         if root.is_null() {
@@ -311,10 +318,14 @@ impl<F: FileSystem> SuperVTable<F> {
         // SAFETY: By the safety requirements; the pointer came from `set_data`.
         unsafe {
             let data = (*sb).s_fs_info.cast::<F::Super>();
-            if !data.is_null() {
-                F::put_super(KBox::from_raw(data));
-                (*sb).s_fs_info = core::ptr::null_mut();
+            if data.is_null() {
+                return;
             }
+            // RCU walks may still be in the filesystem, by a mount that was detached before; they
+            // look at the data.
+            raw::vfs_shim_synchronize_rcu_expedited();
+            (*sb).s_fs_info = core::ptr::null_mut();
+            F::put_super(KBox::from_raw(data));
         }
     }
 

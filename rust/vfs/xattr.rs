@@ -45,8 +45,8 @@ impl PathRef<'_> {
         // SAFETY: All are valid.
         length(unsafe {
             raw::vfs_getxattr(
-                self.mount.idmap().as_ptr(),
-                self.dentry.as_ptr(),
+                self.mount().idmap().as_ptr(),
+                self.dentry().as_ptr(),
                 name.as_char_ptr(),
                 buffer,
                 value.len(),
@@ -62,8 +62,8 @@ impl PathRef<'_> {
         // SAFETY: All are valid.
         to_result(unsafe {
             raw::vfs_setxattr(
-                self.mount.idmap().as_ptr(),
-                self.dentry.as_ptr(),
+                self.mount().idmap().as_ptr(),
+                self.dentry().as_ptr(),
                 name.as_char_ptr(),
                 value.as_ptr().cast(),
                 value.len(),
@@ -80,8 +80,8 @@ impl PathRef<'_> {
         // SAFETY: All are valid.
         to_result(unsafe {
             raw::vfs_removexattr(
-                self.mount.idmap().as_ptr(),
-                self.dentry.as_ptr(),
+                self.mount().idmap().as_ptr(),
+                self.dentry().as_ptr(),
                 name.as_char_ptr(),
             )
         })
@@ -97,7 +97,8 @@ impl Dentry {
         } else {
             list.as_mut_ptr().cast()
         };
-        // SAFETY: All are valid, and the dentry is positive: layers' are.
+        self.inode().ok_or(ENOENT)?;
+        // SAFETY: All are valid, and a positive dentry stays so while it is referenced.
         length(unsafe { raw::vfs_listxattr(self.as_ptr(), buffer, list.len()) })
     }
 
@@ -159,11 +160,19 @@ impl<T: XattrHandler> VTable<T> {
             let value: &mut [u8] = if buffer.is_null() || size == 0 {
                 &mut []
             } else {
+                // Callers do not initialise it.
+                core::ptr::write_bytes(buffer.cast::<u8>(), 0, size);
                 core::slice::from_raw_parts_mut(buffer.cast(), size)
             };
             (DentryOf::from_raw(dentry), CStr::from_char_ptr(name), value)
         };
-        from_result(|| c_int::try_from(T::get(dentry, name, value)?).map_err(|_| E2BIG))
+        from_result(|| {
+            let len = T::get(dentry, name, value)?;
+            if size != 0 && len > size {
+                return Err(ERANGE);
+            }
+            c_int::try_from(len).map_err(|_| E2BIG)
+        })
     }
 
     /// # Safety
