@@ -141,6 +141,7 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
         this.by_workdir()?
     };
     // The copy has its name: the inode stands for it from here on, and nothing fails.
+    inode.hash_by(copy.inode().ok_or(EIO)?);
     inode.set_upper(copy)?;
     if !has_origin {
         // A link of its own now. Without memory for a number it keeps the old one.
@@ -236,6 +237,10 @@ impl CopyUp<'_> {
         }
         let _write = self.upper.mount().want_write()?;
         self.metadata(temp)?;
+        if self.dentry.is_unhashed() {
+            // It was removed while it is still open: the copy needs no name either.
+            return workdir::remove(self.upper.work()?, temp);
+        }
         let dir = self.parent.upper_path()?.ok_or(EIO)?;
         self.dentry.with_name(|name| {
             Renaming::start_to_new_name(self.upper.work()?, temp, dir, name)?.rename()

@@ -54,6 +54,13 @@ impl Object<'_> {
     }
 }
 
+/// An object that was made in upper.
+struct Made {
+    dentry: ARef<Dentry>,
+    /// Whether it is a directory that hides those of lower layers.
+    opaque: bool,
+}
+
 /// Makes an object in upper under the name of `child`. The caller has write
 /// access, and acts as the mounter or whoever creates.
 fn make_in_upper(
@@ -61,17 +68,17 @@ fn make_in_upper(
     child: Child<'_, Overlay>,
     object: Object<'_>,
     mode: Mode,
-) -> Result<ARef<Dentry>> {
+) -> Result<Made> {
     let upper = dir.super_data().layers.upper()?;
     let dir_path = dir.upper_path()?.ok_or(EIO)?;
     let creating = Creating::start(dir_path, child.name())?;
     if creating.dentry().is_negative() {
-        let made = object.make(creating, mode)?;
-        if made.is_dir() && dir.data().is_merged() {
-            // Lookups need not go below. Without, they find nothing there.
-            let _ = workdir::set_opaque(upper, &made, EOPNOTSUPP);
-        }
-        return Ok(made);
+        let dentry = object.make(creating, mode)?;
+        // Lookups need not go below. Without, they find nothing there.
+        let opaque = dentry.is_dir()
+            && dir.data().is_merged()
+            && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
+        return Ok(Made { dentry, opaque });
     }
     if !dentry_is_whiteout(creating.dentry()) {
         // Somebody changed upper underneath.
@@ -90,7 +97,7 @@ fn make_over_whiteout(
     whiteout: &Dentry,
     object: Object<'_>,
     mode: Mode,
-) -> Result<ARef<Dentry>> {
+) -> Result<Made> {
     let inherited = match object {
         Object::Link(_) => None,
         _ => Some(Acl::inherit(dir, mode)?),
@@ -133,7 +140,10 @@ fn make_over_whiteout(
         workdir::discard(upper, &made);
         return Err(err);
     }
-    Ok(made)
+    Ok(Made {
+        dentry: made,
+        opaque: matches!(object, Object::Directory),
+    })
 }
 
 /// Creates what is not a link: as the caller, in the layer.
@@ -152,14 +162,16 @@ fn create(
     let mut inode = NewInode::unhashed(dir.super_block_of())?;
     inode.init_owner(idmap, dir, mode);
     let mode = inode.mode();
-    let made = with_creds(&sb.cred, |original| {
+    let Made {
+        dentry: made,
+        opaque,
+    } = with_creds(&sb.cred, |original| {
         let mut cred = NewCred::prepare()?;
         cred.set_fs_ids_from(&inode);
         cred.create_files_as(&child, mode, original)?;
         with_creds(&cred.freeze(), |_| make_in_upper(dir, child, object, mode))
     })?;
     dir.dir_changed();
-    let opaque = made.is_dir() && dir.data().is_merged();
     let inode = with_creds(&sb.cred, |_| {
         instantiated(inode, made.clone()).inspect_err(|_| {
             if let Ok(Some(dir)) = dir.upper_path() {
@@ -191,7 +203,7 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
     let inode = old.inode_of().ok_or(ENOENT)?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
-    let made = with_creds(&sb.cred, |_| {
+    let Made { dentry: made, .. } = with_creds(&sb.cred, |_| {
         if !inode.data().lower().is_empty() {
             copy_up::set_impure(dir)?;
         }

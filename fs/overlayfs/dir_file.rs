@@ -3,13 +3,12 @@
 //! Open directories.
 
 use crate::{
-    entry::OverlayInode,
+    entry::{open_dir_lock_class, OverlayInode},
     listing::{Entry, Listing},
     Overlay, //
 };
 use kernel::{
     prelude::*,
-    static_lock_class,
     sync::Arc, //
 };
 use vfs::{
@@ -21,7 +20,7 @@ use vfs::{
     inode::InodeOf,
     mutex::Mutex,
     namei::LockedDir,
-    readdir::{DirContext, DirEntry}, //
+    readdir::{is_unknown_type, DirContext, DirEntry}, //
 };
 
 /// An open directory keeps the listing that it began to show until it is
@@ -71,11 +70,12 @@ fn number(
     entry: &Entry,
     name: &[u8],
 ) -> Result<Option<u64>> {
-    let is_dir = entry.d_type == FileType::Directory.as_dirent();
+    let is_dir = entry.d_type == FileType::Directory.as_dirent() || is_unknown_type(entry.d_type);
     let came_from_elsewhere =
         entry.in_upper && (dir.data().is_impure() || is_dir && dir.data().is_merged());
     if came_from_elsewhere {
-        match locked.lookup(Name::new(name)?) {
+        let name = Name::new(name)?;
+        match with_creds(&dir.super_data().cred, |_| locked.lookup(name)) {
             Ok(child) => return Ok(child.inode().map(|inode| inode.ino())),
             Err(err) if err == EINTR || err == ENOMEM => return Err(err),
             // An object that cannot be opened is shown all the same, beside the others.
@@ -91,31 +91,25 @@ fn number(
 #[vtable]
 impl FileOperations for DirectoryFile {
     type Fs = Overlay;
-    type Private = Pin<KBox<OpenDirectory>>;
+    type Private = OpenDirectory;
 
     fn open(
-        _inode: &InodeOf<Overlay>,
+        inode: &InodeOf<Overlay>,
         _file: &OpeningFile<Overlay>,
-    ) -> Result<KBox<Self::Private>> {
-        let directory = KBox::pin_init(
+    ) -> Result<Pin<KBox<Self::Private>>> {
+        let class = open_dir_lock_class(inode.super_block().stack_depth() as c_int);
+        KBox::pin_init(
             pin_init!(OpenDirectory {
-                listing <- Mutex::new(None, c"overlay_open_dir", static_lock_class!()),
+                listing <- Mutex::new(None, c"overlay_open_dir", class),
             }),
             GFP_KERNEL,
-        )?;
-        Ok(KBox::new(directory, GFP_KERNEL)?)
+        )
     }
 
-    fn release(inode: &InodeOf<Overlay>, private: KBox<Self::Private>) {
+    fn release(inode: &InodeOf<Overlay>, private: Pin<KBox<Self::Private>>) {
         drop(private);
-        // Nobody shows the listing: it only takes memory.
-        let mut shared = inode.data().listing.lock();
-        if shared
-            .as_ref()
-            .is_some_and(|listing| !listing.is_current(inode))
-        {
-            *shared = None;
-        }
+        // Others that show it keep it; otherwise it would take memory until the inode goes.
+        *inode.data().listing.lock() = None;
     }
 
     fn iterate(

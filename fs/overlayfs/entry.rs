@@ -53,6 +53,7 @@ pub struct Entry {
 struct Classes {
     copy_up: Pin<&'static LockClassKey>,
     listing: Pin<&'static LockClassKey>,
+    open_dir: Pin<&'static LockClassKey>,
     dir: Pin<&'static LockClassKey>,
     other: Pin<&'static LockClassKey>,
 }
@@ -63,9 +64,15 @@ fn classes(depth: c_int) -> Classes {
     Classes {
         copy_up: at_depth(static_lock_class!(), static_lock_class!()),
         listing: at_depth(static_lock_class!(), static_lock_class!()),
+        open_dir: at_depth(static_lock_class!(), static_lock_class!()),
         dir: at_depth(static_lock_class!(), static_lock_class!()),
         other: at_depth(static_lock_class!(), static_lock_class!()),
     }
+}
+
+/// The lock class of the listing that an open directory keeps.
+pub(crate) fn open_dir_lock_class(depth: c_int) -> Pin<&'static LockClassKey> {
+    classes(depth).open_dir
 }
 
 /// The lock class of an overlay inode's own lock.

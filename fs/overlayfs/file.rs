@@ -17,6 +17,7 @@ use kernel::{
     cred::Credential,
     fs::{file::flags, LocalFile},
     prelude::*,
+    static_lock_class,
     sync::SetOnce, //
 };
 use vfs::{
@@ -37,29 +38,35 @@ use vfs::{
         RemapFlags, //
     },
     inode::{Inode, InodeOf},
-    mount::PathRef, //
+    mount::PathRef,
+    mutex::Mutex, //
 };
 
 /// Operations on open regular files.
 pub(crate) struct RegularFile;
 
 /// The layers' files that work for an open file.
+#[pin_data]
 pub(crate) struct OpenRegular {
     /// What was there when the file was opened.
     first: BackingFile,
     /// Upper's, if that was before copy-up, as soon as it is needed.
     after_copy_up: SetOnce<BackingFile>,
+    /// Taken by the task that opens it.
+    #[pin]
+    opening: Mutex<()>,
 }
 
 impl OpenRegular {
-    fn new(first: BackingFile) -> Result<KBox<Self>> {
-        Ok(KBox::new(
-            Self {
+    fn new(first: BackingFile) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
                 first,
                 after_copy_up: SetOnce::new(),
-            },
+                opening <- Mutex::new((), c"overlay_open_file", static_lock_class!()),
+            }),
             GFP_KERNEL,
-        )?)
+        )
     }
 
     /// The dentry of the layer's file that is open.
@@ -99,7 +106,7 @@ pub(crate) fn open_tmpfile(
     dir: PathRef<'_>,
     mode: Mode,
     cred: &Credential,
-) -> Result<KBox<OpenRegular>> {
+) -> Result<Pin<KBox<OpenRegular>>> {
     let open_flags = user.flags() | BACKING_FLAGS;
     OpenRegular::new(BackingFile::open_tmpfile(
         user, open_flags, dir, mode, cred,
@@ -115,10 +122,12 @@ fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
         &private.first
     } else {
         if private.after_copy_up.as_ref().is_none() {
-            // Somebody else may be faster: then this one is closed again.
-            private
-                .after_copy_up
-                .populate(open_backing(file, file.inode())?);
+            let _opening = private.opening.lock();
+            if private.after_copy_up.as_ref().is_none() {
+                private
+                    .after_copy_up
+                    .populate(open_backing(file, file.inode())?);
+            }
         }
         let opened = private.after_copy_up.as_ref().ok_or(EAGAIN)?;
         if !stands_for(opened) {
@@ -150,7 +159,10 @@ impl FileOperations for RegularFile {
     type Fs = Overlay;
     type Private = OpenRegular;
 
-    fn open(inode: &InodeOf<Overlay>, file: &OpeningFile<Overlay>) -> Result<KBox<OpenRegular>> {
+    fn open(
+        inode: &InodeOf<Overlay>,
+        file: &OpeningFile<Overlay>,
+    ) -> Result<Pin<KBox<OpenRegular>>> {
         let open_flags = file.flags();
         if changes(open_flags) {
             let truncates = open_flags & flags::O_TRUNC != 0;

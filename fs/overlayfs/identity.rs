@@ -15,8 +15,9 @@ use kernel::{
     sync::static_lock_class, //
 };
 use vfs::{
-    mutex::Mutex,
-    super_block::SuperBlock, //
+    attr::{Stat, StatFlags, StatMask},
+    mount::PathRef,
+    mutex::Mutex, //
 };
 
 /// Where the number of the filesystem stands.
@@ -98,14 +99,32 @@ impl Identity {
     }
 }
 
+/// A filesystem that numbers its inodes by itself: a super block, or one of its
+/// subvolumes.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Numbering {
+    super_block: usize,
+    dev: u32,
+}
+
+impl Numbering {
+    /// What numbers the object at `path`.
+    pub(crate) fn of(path: PathRef<'_>) -> Result<Self> {
+        let stat = Stat::get(path, StatMask::INO_NLINK, StatFlags::AS_STAT)?;
+        Ok(Self {
+            super_block: core::ptr::from_ref(path.mount().super_block()) as usize,
+            dev: stat.dev().as_raw(),
+        })
+    }
+}
+
 /// Finds the number of a filesystem in the list of those seen so far, adding it
 /// if it is new.
-pub(crate) fn fsid_of(known: &mut KVec<usize>, sb: &SuperBlock) -> Result<Fsid> {
-    let address = core::ptr::from_ref(sb) as usize;
-    let index = match known.iter().position(|other| *other == address) {
+pub(crate) fn fsid_of(known: &mut KVec<Numbering>, numbering: Numbering) -> Result<Fsid> {
+    let index = match known.iter().position(|other| *other == numbering) {
         Some(index) => index,
         None => {
-            known.push(address, GFP_KERNEL)?;
+            known.push(numbering, GFP_KERNEL)?;
             known.len() - 1
         }
     };

@@ -162,7 +162,9 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
         let layer = inode.super_data().layers.upper()?;
         protattr::store(layer, upper.dentry(), protection)?;
         attr.clear_protection();
-        attr.set(upper)
+        attr.set(upper).inspect_err(|_| {
+            let _ = protattr::store(layer, upper.dentry(), inode.flags());
+        })
     });
     drop(write);
     if result.is_ok() {

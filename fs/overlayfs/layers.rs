@@ -2,13 +2,14 @@
 
 //! The stack of layers of a mounted overlay.
 
-use crate::identity::Fsid;
+use crate::identity::{Fsid, Numbering};
 use kernel::{
     prelude::*,
     str::CString,
     sync::aref::ARef, //
 };
 use vfs::{
+    context::FsContext,
     dentry::Dentry,
     mount::{Mount, PathRef, PrivateMount},
     mutex::Mutex, //
@@ -39,6 +40,8 @@ pub(crate) struct Lower {
     /// other filesystem among the lower layers has the same UUID, or none as
     /// well.
     pub(crate) unique_uuid: bool,
+    /// What numbers its inodes: a filesystem or a subvolume.
+    pub(crate) numbering: Numbering,
 }
 
 /// The writable layer.
@@ -51,10 +54,8 @@ pub(crate) struct Upper {
     pub(crate) workdir: ARef<Dentry>,
     /// The directory that the option `workdir` names.
     pub(crate) workbase: ARef<Dentry>,
-    /// Whether upper was marked as in use by this overlay.
-    pub(crate) upper_marked: bool,
-    /// Whether the work directory was.
-    pub(crate) work_marked: bool,
+    /// Marks on upper and work directory.
+    pub(crate) _marks: [InUse; 2],
     /// What upper's filesystem can do.
     pub(crate) features: Features,
     /// A whiteout that new ones are links to.
@@ -66,6 +67,37 @@ pub(crate) struct Upper {
     pub(crate) upperdir: CString,
     /// As above.
     pub(crate) workdir_option: CString,
+}
+
+/// A mark on a directory that says that an overlay writes to it, taken back when
+/// it is dropped. There is none on a directory that another overlay has marked.
+pub(crate) struct InUse(Option<ARef<Dentry>>);
+
+impl InUse {
+    /// Marks `dentry`, which is what the option `what` names.
+    pub(crate) fn mark(fc: &FsContext, what: &str, dentry: &ARef<Dentry>) -> Self {
+        if dentry.inode().is_some_and(|inode| inode.try_mark_in_use()) {
+            return Self(Some(dentry.clone()));
+        }
+        warn_in_use(fc, what);
+        Self(None)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(inode) = self.0.as_ref().and_then(|dentry| dentry.inode()) {
+            inode.clear_in_use();
+        }
+    }
+}
+
+/// Warns of a directory that another overlay writes to.
+pub(crate) fn warn_in_use(fc: &FsContext, what: &str) {
+    fc.warn(fmt!(
+        "{what} is in use as upperdir or workdir of another mount, accessing files from both \
+         mounts will result in undefined behavior"
+    ));
 }
 
 /// What upper's filesystem can do.

@@ -111,7 +111,7 @@ pub(crate) fn lookup(
             done: false,
         };
         if let Some(upper) = dir.upper_path()? {
-            lookup.in_upper(upper)?;
+            lookup.in_upper(upper, dir.data().lower().is_empty())?;
         }
         lookup.in_lower(dir.data().lower())?;
         {
@@ -124,8 +124,8 @@ pub(crate) fn lookup(
 }
 
 impl LayeredLookup<'_> {
-    fn in_upper(&mut self, dir: PathRef<'_>) -> Result {
-        match self.in_layer(dir, false)? {
+    fn in_upper(&mut self, dir: PathRef<'_>, last: bool) -> Result {
+        match self.in_layer(dir, true, last)? {
             Found::Nothing => {}
             Found::Whiteout => self.done = true,
             Found::Directory { dentry, opaque } => {
@@ -157,7 +157,7 @@ impl LayeredLookup<'_> {
                 break;
             }
             let last = index + 1 == dirs.len();
-            match self.in_layer(self.sb.data().layers.path(dir)?, last)? {
+            match self.in_layer(self.sb.data().layers.path(dir)?, false, last)? {
                 Found::Nothing => {}
                 Found::Whiteout => self.done = true,
                 Found::Directory { dentry, opaque } => {
@@ -190,15 +190,18 @@ impl LayeredLookup<'_> {
 
     /// Looks in one layer. With `last` nothing follows, and whether a directory
     /// is opaque makes no difference.
-    fn in_layer(&self, dir: PathRef<'_>, last: bool) -> Result<Found> {
+    fn in_layer(&self, dir: PathRef<'_>, in_upper: bool, last: bool) -> Result<Found> {
         let dentry = match dir.lookup(self.name) {
             Ok(dentry) => dentry,
             Err(err) if err == ENOENT || err == ENAMETOOLONG => return Ok(Found::Nothing),
             Err(err) => return Err(err),
         };
         let Some(inode) = dentry.inode() else {
-            // Nobody looks for it in the layer again while the overlay has it cached.
-            dentry.unhash_unused_negative();
+            if in_upper {
+                // Nobody looks for it there again while the overlay has it cached. Lower layers
+                // are shared with other mounts.
+                dentry.unhash_unused_negative();
+            }
             return Ok(Found::Nothing);
         };
         if dentry.is_weird() || dentry.is_casefolded() {
@@ -210,7 +213,9 @@ impl LayeredLookup<'_> {
         }
         let path = PathRef::new(dir.mount(), &dentry)?;
         if !inode.mode().is_dir() {
-            if inode.mode().is_reg() && xattr::has_own(path, Attribute::Metacopy)? {
+            // Below a directory it is hidden.
+            let hidden = self.upper.is_some() || !self.lower.is_empty();
+            if !hidden && inode.mode().is_reg() && xattr::has_own(path, Attribute::Metacopy)? {
                 // Its data is elsewhere: showing it as it is would lose it.
                 pr_warn!("lookup: metacopy files are not supported\n");
                 return Err(EPERM);
@@ -278,8 +283,8 @@ fn by_lower(sb: &Super, lower: &[LayerPath]) -> Result<bool> {
 
 /// Finds the inode that stands for these objects, or makes it.
 ///
-/// `ESTALE` when there is one that stands for other objects beside them: the
-/// layers have changed.
+/// `ESTALE` when there is a directory that stands for other objects beside them:
+/// the layers have changed.
 pub(crate) fn get_inode(
     sb: &SuperBlockOf<Overlay>,
     upper: Option<ARef<Dentry>>,
@@ -294,19 +299,26 @@ pub(crate) fn get_inode(
     };
     match cached {
         Cached::New(inode) => fill_inode(inode, upper, lower, None),
+        Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first) => Ok(inode),
+        Cached::Existing(inode) if inode.mode().is_dir() => Err(ESTALE),
         Cached::Existing(inode) => {
-            verify(&inode, upper.as_ref(), first)?;
-            Ok(inode)
+            // The origin lies: another object says that it was copied from the same one. Each is
+            // an object of its own then.
+            drop(inode);
+            match upper {
+                Some(upper) => get_inode(sb, Some(upper), KVec::new()),
+                None => fill_inode(NewInode::unhashed(sb)?, None, lower, None),
+            }
         }
     }
 }
 
-/// Checks that an inode in the cache stands for these objects.
-fn verify(
+/// Whether an inode in the cache stands for these objects.
+fn stands_for(
     inode: &InodeOf<Overlay>,
     upper: Option<&ARef<Dentry>>,
     lower: Option<&ARef<Dentry>>,
-) -> Result {
+) -> bool {
     let entry = inode.data();
     let own_lower = entry.lower().first().map(|lower| &lower.dentry);
     let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
@@ -317,16 +329,9 @@ fn verify(
         };
         a.and_then(address) == b.and_then(address)
     };
-    let is_dir = inode.mode().is_dir();
-    // A file that was copied up may be found by a link whose origin is not known, and a lower link
-    // by its name while another was copied up.
-    if (is_dir || lower.is_some()) && !same(lower, own_lower) {
-        return Err(ESTALE);
-    }
-    if (is_dir || upper.is_some()) && !same(upper, entry.upper()) {
-        return Err(ESTALE);
-    }
-    Ok(())
+    // A file that was copied up may be found by a name that does not tell where it came from.
+    let lower_fits = same(lower, own_lower) || lower.is_none() && !inode.mode().is_dir();
+    lower_fits && same(upper, entry.upper())
 }
 
 /// Fills a new inode in, and publishes it. Its number is `ino`, or that of what

@@ -3,8 +3,17 @@
 //! Setting a mount up.
 
 use crate::{
-    identity::{fsid_of, Fsid, Identity},
-    layers::{LayerIndex, LayerPath, LayerStack, Lower, SharedWhiteout, Upper},
+    identity::{fsid_of, Fsid, Identity, Numbering},
+    layers::{
+        warn_in_use,
+        InUse,
+        LayerIndex,
+        LayerPath,
+        LayerStack,
+        Lower,
+        SharedWhiteout,
+        Upper, //
+    },
     lookup,
     params::Context,
     super_block::{Super, MAGIC},
@@ -76,18 +85,27 @@ fn fill_super_as_mounter(
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {
-        fsid_of(&mut known, upper.mount().super_block())?;
+        let root = PathRef::new(upper.mount(), upper.mount().root())?;
+        fsid_of(&mut known, Numbering::of(root)?)?;
     }
     let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
     for path in &context.lower {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
-        let fsid = fsid_of(&mut known, path.mount().super_block())?;
+        let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
         let sb = path.mount().super_block();
         let unique_uuid = context.lower.iter().all(|other| {
             let other = other.mount().super_block();
             other == sb || other.uuid() != sb.uuid()
         });
-        lower.push(Lower { fsid, unique_uuid }, GFP_KERNEL)?;
+        let numbering = Numbering::of(path.borrow())?;
+        lower.push(
+            Lower {
+                fsid,
+                unique_uuid,
+                numbering,
+            },
+            GFP_KERNEL,
+        )?;
     }
     let readonly = upper.is_none();
     if let Some(upper) = &upper {
@@ -134,15 +152,8 @@ fn fill_super_as_mounter(
 /// A private clone of the mount that a lower layer is on: nothing is written to
 /// it, not even times.
 fn clone_lower(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
-    if let Some(inode) = path.dentry().inode() {
-        if !inode.try_mark_in_use() {
-            fc.warn(fmt!(
-                "lowerdir is in use as upperdir or workdir of another mount, accessing files from \
-                 both mounts will result in undefined behavior"
-            ));
-        } else {
-            inode.clear_in_use();
-        }
+    if path.dentry().inode().is_some_and(|inode| inode.is_in_use()) {
+        warn_in_use(fc, "lowerdir");
     }
     let mut mount = clone(fc, path)?;
     mount.update_flags(
@@ -180,73 +191,24 @@ fn open_upper(
     // Access times are those of the overlay's own mount.
     mount.update_flags(MountFlags::NONE, MountFlags::ATIME_POLICY);
 
-    let marks = Marks {
-        upper: Mark::take(fc, "upperdir", upper_dir),
-        work: Mark::take(fc, "workdir", work_dir),
-    };
-    let (upper_marked, work_marked) = (marks.upper.is_marked(), marks.work.is_marked());
+    let marks = [
+        InUse::mark(fc, "upperdir", upper_dir),
+        InUse::mark(fc, "workdir", work_dir),
+    ];
     let made = workdir::make(fc, PathRef::new(&mount, work_dir)?)?;
-    let upper = KBox::pin_init(
+    KBox::pin_init(
         try_pin_init!(Upper {
             mount,
             workdir: made.workdir,
             workbase: work_dir.clone(),
-            upper_marked,
-            work_marked,
+            _marks: marks,
             features: made.features,
             whiteout <- Mutex::new(SharedWhiteout::None, c"overlay_whiteout", static_lock_class!()),
             upperdir: (&*upper.name).try_into()?,
             workdir_option: (&*work.name).try_into()?,
         }? Error),
         GFP_KERNEL,
-    )?;
-    marks.keep();
-    Ok(upper)
-}
-
-/// Marks on upper and work directory, taken back if the mount fails.
-struct Marks {
-    upper: Mark,
-    work: Mark,
-}
-
-impl Marks {
-    /// The marks belong to the mount now.
-    fn keep(self) {
-        self.upper.keep();
-        self.work.keep();
-    }
-}
-
-struct Mark(Option<ARef<Dentry>>);
-
-impl Mark {
-    fn take(fc: &FsContext, what: &str, dentry: &ARef<Dentry>) -> Self {
-        if dentry.inode().is_some_and(|inode| inode.try_mark_in_use()) {
-            return Self(Some(dentry.clone()));
-        }
-        fc.warn(fmt!(
-            "{what} is in use as upperdir or workdir of another mount, accessing files from both \
-             mounts will result in undefined behavior"
-        ));
-        Self(None)
-    }
-
-    fn is_marked(&self) -> bool {
-        self.0.is_some()
-    }
-
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        if let Some(inode) = self.0.as_ref().and_then(|dentry| dentry.inode()) {
-            inode.clear_in_use();
-        }
-    }
+    )
 }
 
 /// Refuses a lower layer that is another layer, or lies within one: a change of

@@ -10,6 +10,7 @@ use crate::{
         xattr::Attribute,
         Side, //
     },
+    identity::Numbering,
     layers::{LayerIndex, LayerPath, Upper},
     super_block::Super,
     xattr, //
@@ -55,6 +56,10 @@ pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> 
             _ => false,
         };
         if dentry.is_weird() || !same_type {
+            continue;
+        }
+        // Layers on subvolumes of one filesystem share what decodes handles.
+        if lower.numbering != Numbering::of(PathRef::new(mount, &dentry)?)? {
             continue;
         }
         let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);

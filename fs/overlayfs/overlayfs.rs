@@ -16,8 +16,10 @@
 //! 2. `i_rwsem` of other overlay inodes [n]
 //! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up
 //! 4. [`entry::Entry`]'s `listing` [n]: the cached listing of a directory
-//! 5. `s_writers` of upper's super block, by `mnt_want_write` [n - 1]
-//! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes [n - 1]
+//! 5. `s_writers` of upper's super block, by `mnt_want_write`: upper is never an
+//!    overlay, so this ranks below all locks of overlays, those of a lower layer
+//!    included
+//! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes
 //! 7. spinlocks: `i_lock`, `d_lock`; the map of inode numbers is a mutex that is
 //!    taken last, with nothing under it
 //!

@@ -35,10 +35,14 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
         check_empty(inode)?;
     }
     copy_up::copy_up(child.parent())?;
+    // Nobody copies it up from here on: what is in upper stays what it is.
+    let settled = inode.data().copy_up.lock_killable()?;
+    // Lower directories may be an overlay's: their locks rank above the access to write.
+    let in_lower = inode.data().upper().is_none()
+        || with_creds(&sb.cred, |_| exists_in_lower(dir, child.name()))?;
     let upper = sb.layers.upper()?;
     let write = upper.mount().want_write()?;
     with_creds(&sb.cred, |_| {
-        let in_lower = inode.data().upper().is_none() || exists_in_lower(dir, child.name())?;
         if in_lower {
             hide(upper, dir, child, inode)
         } else {
@@ -55,6 +59,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     // Its objects in layers are known to the inode, which may be in use: the name is looked up
     // anew.
     child.unhash();
+    drop(settled);
     if inode.data().upper().is_some() {
         inode.copy_attr()?;
     }
@@ -176,10 +181,11 @@ fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
             *shared = SharedWhiteout::None;
             Ok(kept)
         }
-        Err(err) if err == EPERM || err == EOPNOTSUPP => {
-            let kept = kept.clone();
+        Err(err) => {
+            pr_warn!("whiteouts are made one by one: error {}\n", err.to_errno());
+            let kept = (!kept.is_unhashed()).then(|| kept.clone());
             *shared = SharedWhiteout::Unsupported;
-            Ok(kept)
+            kept.map_or_else(|| new_whiteout(upper), Ok)
         }
         linked => linked,
     }

@@ -57,8 +57,17 @@ pub(crate) fn rename(
     }
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
+    // Nobody copies up what is replaced: what is in upper stays what it is.
+    let replaced = new_inode.filter(|_| !exchange);
+    let settled = replaced
+        .map(|inode| inode.data().copy_up.lock_killable())
+        .transpose()?;
     with_creds(&sb.cred, |_| {
+        // Lower directories may be an overlay's: their locks rank above the access to write.
+        let old_dir = old.parent().inode_of().ok_or(ENOENT)?;
+        let hides_lower = !exchange && exists_in_lower(old_dir, old.name())?;
         let move_up = Move {
+            hides_lower,
             upper,
             old,
             new,
@@ -71,6 +80,10 @@ pub(crate) fn rename(
         move_up.run()
     })?;
 
+    if replaced.is_some() {
+        new.unhash();
+    }
+    drop(settled);
     if let Some(new_inode) = new_inode.filter(|_| !exchange) {
         if new_inode.mode().is_dir() {
             new_inode.clear_nlink();
@@ -96,6 +109,8 @@ struct Move<'a> {
     old_inode: &'a InodeOf<Overlay>,
     new_inode: Option<&'a InodeOf<Overlay>>,
     exchange: bool,
+    /// Whether a lower layer has something under the old name.
+    hides_lower: bool,
 }
 
 impl<'a> Move<'a> {
@@ -134,7 +149,7 @@ impl<'a> Move<'a> {
 
         // What the old name leaves behind: a whiteout if a lower layer has something there. If
         // there is one at the new name the two are exchanged, also to replace it by a directory.
-        let hides_lower = !self.exchange && exists_in_lower(old_dir, self.old.name())?;
+        let hides_lower = self.hides_lower;
         let exchanges = self.exchange || over_whiteout && (hides_lower || is_dir);
         let flags = if exchanges {
             RenameFlags::EXCHANGE

@@ -93,16 +93,6 @@ impl FileSystem for Overlay {
             lower,
         } = layers;
         if let Some(upper) = &upper {
-            if upper.upper_marked {
-                if let Some(inode) = upper.mount().root().inode() {
-                    inode.clear_in_use();
-                }
-            }
-            if upper.work_marked {
-                if let Some(inode) = upper.workbase.inode() {
-                    inode.clear_in_use();
-                }
-            }
             // A link that was kept to make others of goes with the mount.
             *upper.whiteout.lock() = SharedWhiteout::None;
         }

@@ -9,7 +9,7 @@ use crate::{
     format::xattr::{Attribute, NameBuffer, Namespace, NAME_MAX},
     Overlay, //
 };
-use kernel::{prelude::*, str::CString};
+use kernel::prelude::*;
 use vfs::{
     cred::{capable_sys_admin, with_creds},
     dentry::DentryOf,
@@ -100,9 +100,10 @@ struct Own;
 
 impl Own {
     fn with_layer_name<R>(suffix: &CStr, f: impl FnOnce(&CStr) -> Result<R>) -> Result<R> {
-        let prefix = kernel::str::BStr::from_bytes(NAMESPACE.prefix());
-        let suffix = kernel::str::BStr::from_bytes(suffix.to_bytes());
-        let name = CString::try_from_fmt(fmt!("{prefix}{suffix}"))?;
+        let mut name = KVec::new();
+        name.extend_from_slice(NAMESPACE.prefix(), GFP_KERNEL)?;
+        name.extend_from_slice(suffix.to_bytes_with_nul(), GFP_KERNEL)?;
+        let name = CStr::from_bytes_with_nul(&name).map_err(|_| EINVAL)?;
         let mut buffer: NameBuffer = [0; NAME_MAX + 1];
         f(NAMESPACE
             .layer_name(&name, &mut buffer)

@@ -166,6 +166,16 @@ void vfs_shim_inode_flag_unlock(struct inode *inode, unsigned int flag)
 	spin_unlock(&inode->i_lock);
 }
 
+bool vfs_shim_inode_unhashed(struct inode *inode)
+{
+	return inode_unhashed(inode);
+}
+
+bool vfs_shim_inode_has_flag(struct inode *inode, unsigned int flag)
+{
+	return inode_state_read_once(inode) & flag;
+}
+
 bool vfs_shim_inode_is_new(struct inode *inode)
 {
 	return inode_state_read_once(inode) & I_NEW;

@@ -40,6 +40,8 @@ void vfs_shim_set_inode_lock_class(struct inode *inode, struct lock_class_key *k
 				   const char *name);
 bool vfs_shim_inode_flag_trylock(struct inode *inode, unsigned int flag);
 void vfs_shim_inode_flag_unlock(struct inode *inode, unsigned int flag);
+bool vfs_shim_inode_unhashed(struct inode *inode);
+bool vfs_shim_inode_has_flag(struct inode *inode, unsigned int flag);
 bool vfs_shim_inode_is_new(struct inode *inode);
 bool vfs_shim_in_group_or_capable(struct mnt_idmap *idmap, struct inode *inode);
 struct dentry *vfs_shim_d_real(struct dentry *dentry, enum d_real_type type);

@@ -229,6 +229,11 @@ impl Stat {
         self.0.ino
     }
 
+    /// The device that the object is on: a btrfs subvolume has one of its own.
+    pub fn dev(&self) -> Device {
+        Device(self.0.dev)
+    }
+
     /// Sets the identity: the number, on the device of `inode`'s filesystem.
     pub fn set_identity(&mut self, ino: u64, inode: &Inode) {
         self.0.ino = ino;

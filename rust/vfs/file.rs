@@ -8,7 +8,7 @@
 use crate::{
     attr::Mode,
     dentry::Dentry,
-    inode::Inode,
+    inode::{Access, Inode},
     mount::PathRef,
     raw, //
 };
@@ -74,9 +74,15 @@ impl OpenFile {
     /// Flags for writing.
     pub const WRITE: u32 = raw::O_WRONLY | raw::O_LARGEFILE;
 
-    /// Opens `path` with `flags`, `O_*`, and the current task's credentials: see
-    /// `dentry_open()`.
-    pub fn open(path: PathRef<'_>, flags: u32) -> Result<Self> {
+    /// Opens `path` with `flags`, `O_*`, and the current task's credentials, after
+    /// checking that they allow it, and leaving its access time alone if they
+    /// may: see `dentry_open()`.
+    pub fn open(path: PathRef<'_>, mut flags: u32) -> Result<Self> {
+        let (inode, idmap) = (path.inode()?, path.mount().idmap());
+        inode.permission(idmap, Access::for_open(flags))?;
+        if inode.owner_or_capable(idmap) {
+            flags |= raw::O_NOATIME;
+        }
         let raw_path = path.as_raw();
         // SAFETY: The path is valid; the current credentials are the task's own.
         unsafe {

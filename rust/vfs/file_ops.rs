@@ -32,11 +32,13 @@ pub trait FileOperations: Sized + 'static {
     type Private: Send + Sync;
 
     /// Opens the inode.
-    fn open(inode: &InodeOf<Self::Fs>, file: &OpeningFile<Self::Fs>)
-        -> Result<KBox<Self::Private>>;
+    fn open(
+        inode: &InodeOf<Self::Fs>,
+        file: &OpeningFile<Self::Fs>,
+    ) -> Result<Pin<KBox<Self::Private>>>;
 
     /// The last reference to the file is gone.
-    fn release(_inode: &InodeOf<Self::Fs>, private: KBox<Self::Private>) {
+    fn release(_inode: &InodeOf<Self::Fs>, private: Pin<KBox<Self::Private>>) {
         drop(private);
     }
 
@@ -171,7 +173,7 @@ impl RemapFlags {
 /// # Invariants
 ///
 /// The file is open, on an inode of `T::Fs`, and its private data is a
-/// `KBox<T::Private>`.
+/// `Pin<KBox<T::Private>>`.
 #[repr(transparent)]
 pub struct FileOf<T>(Opaque<raw::file>, PhantomData<T>);
 
@@ -191,7 +193,7 @@ impl<T: FileOperations> FileOf<T> {
     /// The private data.
     pub fn private(&self) -> &T::Private {
         // SAFETY: By the type invariants; the pointer is not changed while the file is open.
-        unsafe { <KBox<T::Private>>::borrow((*self.0.get()).private_data.cast()) }
+        unsafe { <Pin<KBox<T::Private>>>::borrow((*self.0.get()).private_data.cast()) }.get_ref()
     }
 
     /// The inode.
@@ -320,7 +322,7 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
     pub fn finish<T: FileOperations<Fs = F>>(
         self,
         inode: kernel::sync::aref::ARef<InodeOf<F>>,
-        private: KBox<T::Private>,
+        private: Pin<KBox<T::Private>>,
     ) -> Result {
         let file = self.file.as_ptr();
         let dentry = self.user_file().dentry();
@@ -339,7 +341,7 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
             (*file).private_data = private.into_foreign().cast();
             let ret = raw::vfs_shim_finish_open_tmpfile(file, dentry.as_ptr());
             if (*file).f_mode & raw::vfs_const_FMODE_OPENED == 0 {
-                drop(<KBox<T::Private>>::from_foreign(
+                drop(<Pin<KBox<T::Private>>>::from_foreign(
                     (*file).private_data.cast(),
                 ));
             }
@@ -556,7 +558,7 @@ impl<T: FileOperations> VTable<T> {
     unsafe extern "C" fn release(inode: *mut raw::inode, file: *mut raw::file) -> c_int {
         // SAFETY: Called once, last; the private data came from `open`.
         unsafe {
-            let private = <KBox<T::Private>>::from_foreign((*file).private_data.cast());
+            let private = <Pin<KBox<T::Private>>>::from_foreign((*file).private_data.cast());
             T::release(InodeOf::from_raw(inode), private);
         }
         0

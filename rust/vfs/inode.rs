@@ -178,6 +178,15 @@ impl Inode {
         Ok(InodeWriteAccess(self))
     }
 
+    /// Whether a directory is used by a stacked filesystem as upper or work
+    /// directory: see [`Inode::try_mark_in_use`].
+    pub fn is_in_use(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe {
+            raw::vfs_shim_inode_has_flag(self.as_ptr(), raw::inode_state_flags_enum_I_OVL_INUSE)
+        }
+    }
+
     /// Marks a directory as used by a stacked filesystem as upper or work
     /// directory; false when another has done so. See `I_OVL_INUSE`.
     pub fn try_mark_in_use(&self) -> bool {
@@ -472,6 +481,18 @@ impl<F: FileSystem> InodeOf<F> {
     pub fn copy_times_from(&self, real: &Inode) {
         // SAFETY: Both are valid.
         unsafe { raw::vfs_shim_copy_times(self.as_ptr(), real.as_ptr()) };
+    }
+
+    /// Puts an inode that is not in the inode cache there, as the one that stands
+    /// for `real`, which nobody looks for yet.
+    pub fn hash_by(&self, real: &Inode) {
+        // SAFETY: Both are valid, and the key of an inode outside of the cache is not used.
+        unsafe {
+            if raw::vfs_shim_inode_unhashed(self.as_ptr()) {
+                (*self.as_ptr()).i_private = real.as_ptr().cast();
+                raw::__insert_inode_hash(self.as_ptr(), real.as_ptr() as u64);
+            }
+        }
     }
 
     /// Changes the inode number of an inode in use: what was a link of another

@@ -397,6 +397,6 @@ impl Path {
         })?;
         // SAFETY: `d_path` returns a NUL-terminated string within the buffer.
         let text = unsafe { CStr::from_char_ptr(text) };
-        CString::try_from_fmt(fmt!("{}", kernel::str::BStr::from_bytes(text.to_bytes())))
+        Ok(text.try_into()?)
     }
 }
