@@ -24,7 +24,8 @@ tests! {
         over_a_whiteout,
         to_an_open_file_by_proc,
         by_a_user,
-        of_what_is_missing;
+        of_what_is_missing,
+        a_broken_link_is_one_file_by_all_its_names;
 }
 
 fn to_an_upper_file(bed: &Bed) {
@@ -210,4 +211,32 @@ fn of_what_is_missing(bed: &Bed) {
     refused(Errno::NOENT, link(m.at("none"), m.at("x")));
     m.file("file", "");
     refused(Errno::NOENT, link(m.at("file"), m.at("none/x")));
+}
+
+fn a_broken_link_is_one_file_by_all_its_names(bed: &Bed) {
+    bed.lower.file("a", "content");
+    bed.lower.link("a", "b");
+    let m = bed.mount();
+    // The copy stays in use, while its second name is forgotten and found anew.
+    let file = m.open_rw("a");
+    m.link("a", "c");
+    must(
+        "drop caches",
+        std::fs::write("/proc/sys/vm/drop_caches", "2"),
+    );
+    m.chmod("c", 0o600);
+    assert_eq!(m.mode("a"), 0o600);
+    assert_eq!(m.stat("a").st_ino, m.stat("c").st_ino);
+    must(
+        "flock",
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive),
+    );
+    let other = m.open_rw("c");
+    refused(
+        Errno::WOULDBLOCK,
+        rustix::fs::flock(
+            &other,
+            rustix::fs::FlockOperation::NonBlockingLockExclusive,
+        ),
+    );
 }

@@ -33,6 +33,8 @@ tests! {
         dots,
         a_name_appears_after_it_was_missed,
         a_device_that_is_no_whiteout,
+        a_whiteout_that_is_an_attribute,
+        an_attribute_alone_is_no_whiteout,
         every_type_is_told_apart;
 }
 
@@ -290,4 +292,33 @@ fn every_type_is_told_apart(bed: &Bed) {
             assert_eq!(m.join(dir).kind(name), kind, "{dir}/{name}");
         }
     }
+}
+
+/// Makes `dir`, in which a file is a whiteout by its attribute.
+fn attribute_whiteout(bed: &Bed, dir: &str, marked: bool) {
+    let upper = bed.lower.sub(dir);
+    upper.file("gone", "");
+    upper.file("here", "");
+    bed.lower
+        .set_xattr(&format!("{dir}/gone"), "trusted.overlay.whiteout", b"y");
+    if marked {
+        bed.lower.set_xattr(dir, "trusted.overlay.opaque", b"x");
+    }
+    bed.below(1).sub(dir).file("gone", "from below");
+}
+
+fn a_whiteout_that_is_an_attribute(bed: &Bed) {
+    attribute_whiteout(bed, "dir", true);
+    let m = bed.mount();
+    assert!(!m.exists("dir/gone"));
+    assert_eq!(m.names("dir"), ["here"]);
+    m.file("dir/gone", "new");
+    assert_eq!(m.text("dir/gone"), "new");
+    m.unlink("dir/gone");
+    assert_eq!(m.names("dir"), ["here"]);
+}
+
+fn an_attribute_alone_is_no_whiteout(bed: &Bed) {
+    attribute_whiteout(bed, "dir", false);
+    assert_eq!(bed.mount().names("dir"), ["gone", "here"]);
 }

@@ -37,6 +37,7 @@ tests! {
         temporary_file_in_a_lower_directory,
         temporary_file_stays_nameless,
         unlinked_while_open,
+        removed_while_open_and_changed_then,
         through_a_directory_descriptor,
         reopened_by_proc,
         flags_survive_copy_up;
@@ -352,6 +353,21 @@ fn unlinked_while_open(bed: &Bed) {
         must("read", file.read_to_string(&mut text));
         assert_eq!(text, "CONtent");
         assert_eq!(must("fstat", fstat(&file)).st_nlink, 0);
+    }
+    assert!(m.names("").is_empty());
+}
+
+fn removed_while_open_and_changed_then(bed: &Bed) {
+    bed.lower.file("file", "content");
+    bed.lower.sub("dir");
+    let m = bed.mount();
+    let file = m.open_read("file");
+    let dir = m.open("dir", OFlags::RDONLY | OFlags::DIRECTORY);
+    m.unlink("file");
+    m.rmdir("dir");
+    for gone in [&file, &dir] {
+        must("fchmod", rustix::fs::fchmod(gone, Mode::from_raw_mode(0o700)));
+        assert_eq!(must("fstat", fstat(gone)).st_mode & 0o7777, 0o700);
     }
     assert!(m.names("").is_empty());
 }

@@ -20,6 +20,7 @@ tests! {
         numbers_of_copied_up_files_are_those_of_stat,
         two_thousand_entries;
     TWICE:
+        numbers_that_the_caller_may_not_look_up,
         whiteouts_are_not_shown,
         dot_and_dot_dot_are_shown_once,
         a_pure_lower_directory,
@@ -293,5 +294,18 @@ fn a_directory_that_only_root_reads(bed: &Bed) {
             );
             assert_eq!(m.join(name).text("a"), "text");
         }
+    });
+}
+
+fn numbers_that_the_caller_may_not_look_up(bed: &Bed) {
+    let low = bed.lower.sub_mode("dir", 0o744);
+    low.file("a", "a");
+    let m = bed.mount();
+    let before = m.stat("dir/a").st_ino;
+    m.append("dir/a", b"more");
+    as_user(USER, || {
+        let entries = list(&m, "dir");
+        let entry = entries.iter().find(|entry| entry.name == "a");
+        assert_eq!(entry.expect("an entry").ino, before);
     });
 }
