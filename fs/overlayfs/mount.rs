@@ -33,7 +33,7 @@ use vfs::{
     inode::{Cached, InodeFlags, InodeOf, NewInode},
     mount::{MountFlags, Path, PathRef, PrivateMount},
     mutex::Mutex,
-    super_block::{NewSuperBlock, StatFs, SuperBlockOf}, //
+    super_block::{NewSuperBlock, StatFs, SuperBlock, SuperBlockOf}, //
 };
 
 /// See `FileSystem::fill_super`.
@@ -88,15 +88,19 @@ fn fill_super_as_mounter(
         let root = PathRef::new(upper.mount(), upper.mount().root())?;
         fsid_of(&mut known, Numbering::of(root)?)?;
     }
+    let mut filesystems: KVec<&SuperBlock> = KVec::new();
+    for path in &context.lower {
+        let sb = path.mount().super_block();
+        if !filesystems.iter().any(|other| *other == sb) {
+            filesystems.push(sb, GFP_KERNEL)?;
+        }
+    }
     let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
     for path in &context.lower {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
         let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
-        let sb = path.mount().super_block();
-        let unique_uuid = context.lower.iter().all(|other| {
-            let other = other.mount().super_block();
-            other == sb || other.uuid() != sb.uuid()
-        });
+        let uuid = path.mount().super_block().uuid();
+        let unique_uuid = filesystems.iter().filter(|sb| sb.uuid() == uuid).count() == 1;
         let numbering = Numbering::of(path.borrow())?;
         lower.push(
             Lower {
