@@ -234,9 +234,6 @@ fn a_broken_link_is_one_file_by_all_its_names(bed: &Bed) {
     let other = m.open_rw("c");
     refused(
         Errno::WOULDBLOCK,
-        rustix::fs::flock(
-            &other,
-            rustix::fs::FlockOperation::NonBlockingLockExclusive,
-        ),
+        rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive),
     );
 }
