@@ -25,10 +25,11 @@ use vfs::{
     dentry::{Child, Dentry, DentryOf},
     file_ops::TmpFile,
     fileattr::FileAttr,
-    inode::{Cached, InodeOf, NewInode},
+    inode::InodeOf,
     inode_ops::RenameFlags,
     mount::{IdMap, PathRef},
-    namei::{Creating, Renaming}, //
+    namei::{Creating, Renaming},
+    new_inode::{Cached, NewInode}, //
 };
 
 /// What is to be created.

@@ -20,9 +20,10 @@ use vfs::{
     dentry::DentryOf,
     file_ops,
     fileattr::FileAttr,
-    inode::{Access, InodeFlags, InodeOf, NewInode},
+    inode::{Access, InodeFlags, InodeOf},
     inode_ops::{self, FiemapSource},
     mount::{IdMap, PathRef},
+    new_inode::NewInode,
     rcu::RcuInode, //
 };
 

@@ -25,8 +25,9 @@ use kernel::{
 use vfs::{
     cred::with_creds,
     dentry::{Child, Dentry, Name},
-    inode::{Cached, InodeFlags, InodeOf, NewInode},
+    inode::{InodeFlags, InodeOf},
     mount::PathRef,
+    new_inode::{Cached, NewInode},
     super_block::SuperBlockOf, //
 };
 

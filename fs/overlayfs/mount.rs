@@ -30,9 +30,10 @@ use vfs::{
     context::FsContext,
     cred::{with_creds, with_real_creds, NewCred},
     dentry::Dentry,
-    inode::{Cached, InodeFlags, InodeOf, NewInode},
+    inode::{InodeFlags, InodeOf},
     mount::{MountFlags, Path, PathRef, PrivateMount},
     mutex::Mutex,
+    new_inode::{Cached, NewInode},
     super_block::{NewSuperBlock, StatFs, SuperBlock, SuperBlockOf}, //
 };
 

@@ -35,6 +35,7 @@ pub mod inode_ops;
 pub mod mount;
 pub mod mutex;
 pub mod namei;
+pub mod new_inode;
 pub mod rcu;
 pub mod readdir;
 pub mod super_block;
