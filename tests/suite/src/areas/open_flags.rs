@@ -366,7 +366,10 @@ fn removed_while_open_and_changed_then(bed: &Bed) {
     m.unlink("file");
     m.rmdir("dir");
     for gone in [&file, &dir] {
-        must("fchmod", rustix::fs::fchmod(gone, Mode::from_raw_mode(0o700)));
+        must(
+            "fchmod",
+            rustix::fs::fchmod(gone, Mode::from_raw_mode(0o700)),
+        );
         assert_eq!(must("fstat", fstat(gone)).st_mode & 0o7777, 0o700);
     }
     assert!(m.names("").is_empty());
