@@ -13,12 +13,13 @@ build_fault() {
 	printf '%s\n' "$out/fault.ko"
 }
 
-# expect KERNEL FAULT STATUS: the machine ends with that status when the
-# module does that.  Adds to `passed` and `failed`.
+# expect KERNEL FAULT STATUS [VM-OPTION..]: the machine ends with that status
+# when the module does that.  Adds to `passed` and `failed`.
 expect() {
 	local kernel=$1 kind=$2 want=$3 status=0 out=$WORK/fault-$1-$2.out
-	"$TOP/scripts/vm" --kernel "$kernel" --timeout 180 --module "$FAULT fault=$kind" \
-		-- true >"$out" 2>&1 || status=$?
+	shift 3
+	"$TOP/scripts/vm" --kernel "$kernel" --timeout 300 "$@" \
+		--module "$FAULT fault=$kind" -- true >"$out" 2>&1 || status=$?
 	if ((status == want)); then
 		printf 'ok %s: a fault of kind "%s" ends with status %d\n' "$kernel" "$kind" "$want"
 		passed=$((passed + 1))

@@ -60,5 +60,10 @@ vm_argv() {
 	# device in the emulated debug kernel.  Emulation on a busy host is slow,
 	# which is no stall.
 	local quick="acpi=noirq rcupdate.rcu_cpu_stall_timeout=180"
+	if [[ $accel == tcg && -z $icount ]]; then
+		# There too a TSC was once calibrated sixty times too slow, and
+		# guest time ran away.
+		quick+=" tsc=unstable clocksource=hpet"
+	fi
 	argv+=(-append "console=ttyS0 root=rovlroot rootfstype=9p rootflags=$ninep,cache=loose $quick $init")
 }
