@@ -60,6 +60,8 @@ run_suite() {
 	done
 	shift
 	"$TOP/scripts/vm" "${vm[@]}" "${SCRATCH[@]}" -- "$SUITE" "$@" >"$out" 2>"$out.err" || status=$?
+	# QEMU's terminal ends lines in its own way.
+	sed -i 's/\r$//' "$out"
 	p=$(count '^ok ' "$out") f=$(count '^not ok ' "$out")
 	grep -v '^ok ' "$out" || true
 	cat "$out.err"
