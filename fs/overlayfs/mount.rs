@@ -92,7 +92,7 @@ fn fill_super_as_mounter(
     let mut filesystems: KVec<&SuperBlock> = KVec::new();
     for path in &context.lower {
         let sb = path.mount().super_block();
-        if !filesystems.iter().any(|other| *other == sb) {
+        if !filesystems.contains(&sb) {
             filesystems.push(sb, GFP_KERNEL)?;
         }
     }

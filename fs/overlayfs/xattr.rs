@@ -106,7 +106,7 @@ impl Own {
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| EINVAL)?;
         let mut buffer: NameBuffer = [0; NAME_MAX + 1];
         f(NAMESPACE
-            .layer_name(&name, &mut buffer)
+            .layer_name(name, &mut buffer)
             .map_err(|_| EOPNOTSUPP)?)
     }
 }

@@ -224,8 +224,10 @@ impl<F: FileSystem> ContextVTable<F> {
         from_result(|| {
             let filled = F::fill_super(context, this, &mut new);
             // SAFETY: The super block is exclusive.
+            let rootless = unsafe { (*sb).s_root.is_null() };
+            // Without a root the VFS would stop the machine.
             let filled = match filled {
-                Ok(()) if unsafe { (*sb).s_root.is_null() } => Err(EINVAL),
+                Ok(()) if rootless => Err(EINVAL),
                 filled => filled,
             };
             filled.inspect_err(|_| {
