@@ -16,17 +16,17 @@ finish() {
 
 count() { grep -cE "$1" "$2" || true; } # PATTERN FILE
 
-# suite_binary: builds the system-call suite and prints its path.  It is
-# linked statically, so that it runs in a chroot too.
-suite_binary() {
+# test_program DIRECTORY: builds the crate tests/DIRECTORY and prints the path
+# of its program.  It is linked statically, so that it runs in a chroot too.
+test_program() {
 	(
 		exec 9>"$WORK/.suite.lock"
 		flock 9
-		cd "$TOP/tests/suite"
+		cd "$TOP/tests/$1"
 		RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --locked \
 			--target x86_64-unknown-linux-gnu >&2
 	) || return 1
-	printf '%s\n' "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rovl-suite"
+	printf '%s\n' "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/rovl-$1"
 }
 
 # scratch_options SUITE: sets SCRATCH to the options that give a machine every
