@@ -14,6 +14,7 @@ use crate::{
     format::{opaque::IMPURE, xattr::Attribute},
     identity::Fsid,
     layers::Upper,
+    mapping,
     origin::Origin,
     protattr,
     workdir,
@@ -151,6 +152,7 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
         parent.dir_changed();
     }
     dentry.set_revalidation(inode.data().objects());
+    mapping::switch_eagerly(inode);
 
     // The directory has not changed, to those who look at the overlay. If this fails, it has.
     if let Ok(_write) = upper.mount.want_write() {

@@ -22,6 +22,7 @@ use kernel::{
 use vfs::{
     dentry::Dentry,
     inode::{Inode, InodeOf},
+    mapping::{self, SharedMappings},
     mount::PathRef,
     mutex::Mutex, //
 };
@@ -33,7 +34,12 @@ use vfs::{
 #[pin_data]
 pub struct Entry {
     lower: SetOnce<KVec<LayerPath>>,
+    /// Where the data is from the moment on that it is complete: mappings show it.
     upper: SetOnce<ARef<Dentry>>,
+    /// Whether everything else uses upper too.
+    uses_upper: Atomic<bool>,
+    /// Of a regular file in a lower layer.
+    pub(crate) mappings: SharedMappings,
     /// Taken by the task that copies the inode up.
     #[pin]
     pub(crate) copy_up: Mutex<()>,
@@ -92,6 +98,8 @@ impl Entry {
         pin_init!(Self {
             lower: SetOnce::new(),
             upper: SetOnce::new(),
+            uses_upper: Atomic::new(false),
+            mappings: SharedMappings::default(),
             copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
             listing <- Mutex::new(None, c"overlay_listing", classes.listing),
             version: Atomic::new(0),
@@ -107,6 +115,15 @@ impl Entry {
 
     /// The object in upper, if there is one.
     pub(crate) fn upper(&self) -> Option<&ARef<Dentry>> {
+        if !self.uses_upper.load(ordering::Acquire) {
+            return None;
+        }
+        self.upper.as_ref()
+    }
+
+    /// Upper's object that has the data of a file, also while mappings are being
+    /// switched to it and nothing else uses it yet.
+    pub(crate) fn upper_data(&self) -> Option<&ARef<Dentry>> {
         self.upper.as_ref()
     }
 
@@ -171,7 +188,8 @@ pub(crate) trait OverlayInode {
 
     /// Upper's object is there: every operation from here on uses it.
     ///
-    /// The caller holds `copy_up`, or the inode is not published yet.
+    /// The caller holds `copy_up`, or the inode is not published yet. Mappings of
+    /// a lower file are switched first.
     fn set_upper(&self, upper: ARef<Dentry>) -> Result;
 
     /// Notes a change of the directory.
@@ -210,9 +228,15 @@ impl OverlayInode for InodeOf<Overlay> {
     fn set_upper(&self, upper: ARef<Dentry>) -> Result {
         let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
         let inode: ARef<Inode> = upper.inode().ok_or(ENOENT)?.into();
-        if !self.data().upper.populate(upper) || !self.rcu_data().set_upper(&inode, mount) {
+        if !self.data().upper.populate(upper) {
             return Err(EIO);
         }
+        // Nobody can write to upper before this has passed: no mapping shows the lower file then.
+        mapping::switch(self);
+        if !self.rcu_data().set_upper(&inode, mount) {
+            return Err(EIO);
+        }
+        self.data().uses_upper.store(true, ordering::Release);
         Ok(())
     }
 

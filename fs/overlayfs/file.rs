@@ -11,6 +11,7 @@ use crate::{
     copy_up::{self, Data},
     entry::OverlayInode,
     inode::may_open,
+    mapping,
     Overlay, //
 };
 use kernel::{
@@ -88,7 +89,16 @@ fn changes(open_flags: u32) -> bool {
 }
 
 fn open_backing(user: &LocalFile, inode: &InodeOf<Overlay>) -> Result<BackingFile> {
-    let path = inode.real_path()?;
+    open_layer(user, inode, inode.real_path()?)
+}
+
+/// Opens the object `path` of a layer that `inode` stands for, with the flags of
+/// `user` and for it.
+pub(crate) fn open_layer(
+    user: &LocalFile,
+    inode: &InodeOf<Overlay>,
+    path: PathRef<'_>,
+) -> Result<BackingFile> {
     let cred = &inode.super_data().cred;
     with_creds(cred, |_| {
         let mut open_flags = user.flags() | BACKING_FLAGS;
@@ -212,7 +222,9 @@ impl FileOperations for RegularFile {
     }
 
     fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {
-        backing(file)?.mmap(vma, cred(file))
+        let backing = backing(file)?;
+        let mapped = backing.mmap(vma, cred(file))?;
+        mapping::made(file.inode(), backing, mapped)
     }
 
     fn flush(file: &FileOf<Self>, owner: FlushOwner) -> Result {

@@ -43,6 +43,7 @@ mod inode;
 mod layers;
 mod listing;
 mod lookup;
+mod mapping;
 mod mount;
 mod origin;
 mod params;

@@ -6,6 +6,7 @@ use crate::{
     entry::Entry,
     identity::Identity,
     layers::{LayerStack, SharedWhiteout},
+    mapping::PendingSwitches,
     mount,
     params::{self, Context, LowerOption},
     Overlay, //
@@ -22,9 +23,11 @@ use kernel::{
 use vfs::{
     context::{FsContext, ParamValue},
     cred::with_creds,
+    delayed_work::DelayedWork,
     dentry::{Dentry, DentryOf},
     fs::{FileSystem, Revalidation},
     inode::InodeOf,
+    mapping::Tables,
     mount::{release_all, PathRef},
     rcu::RealInodes,
     super_block::{real_dentry, NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf}, //
@@ -45,6 +48,10 @@ pub struct Super {
     pub(crate) name_len: usize,
     /// How the lower layers were given, to show it.
     pub(crate) lowerdir: LowerOption,
+    /// The tables of mappings of lower files.
+    pub(crate) mapping_tables: Tables<Overlay>,
+    /// Mappings that could not be switched at once.
+    pub(crate) pending_switches: Pin<KBox<DelayedWork<PendingSwitches>>>,
     /// Inodes that stand for the roots of layers in the inode cache, so that a
     /// layer that is found within another is noticed.
     pub(crate) traps: SetOnce<KVec<ARef<InodeOf<Overlay>>>>,
@@ -81,6 +88,11 @@ impl FileSystem for Overlay {
             Self::sync_fs(sb, true)?;
         }
         Ok(())
+    }
+
+    fn kill_super(sb: &SuperBlockOf<Self>) {
+        sb.data().pending_switches.cancel();
+        sb.data().pending_switches.clear();
     }
 
     fn put_super(data: KBox<Super>) {

@@ -21,4 +21,5 @@
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/xattr.h>
+#include "../helpers/mapping.h"
 #include "../helpers/shims.h"

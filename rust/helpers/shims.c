@@ -20,6 +20,7 @@
 #include <linux/siphash.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
+#include <linux/workqueue.h>
 #include "shims.h"
 
 #ifdef CONFIG_CFI
@@ -401,6 +402,16 @@ u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key)
 	siphash_key_t k = { .key = { key[0], key[1] } };
 
 	return siphash(data, len, &k);
+}
+
+void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+void vfs_shim_queue_delayed_work(struct delayed_work *work, unsigned int ms)
+{
+	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
 
 void vfs_shim_synchronize_rcu_expedited(void)

@@ -16,6 +16,7 @@
 #include <linux/posix_acl.h>
 #include <linux/splice.h>
 #include <linux/uuid.h>
+#include <linux/workqueue.h>
 
 const struct cred *vfs_shim_override_creds(const struct cred *cred);
 void vfs_shim_revert_creds(const struct cred *cred);
@@ -56,6 +57,8 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     struct cred *new);
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 void vfs_shim_synchronize_rcu_expedited(void);
+void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func);
+void vfs_shim_queue_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);
 void vfs_shim_put_write_access(struct inode *inode);
 

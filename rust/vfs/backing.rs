@@ -29,6 +29,15 @@ const FOLLOWED: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT;
 /// A file of a layer that works for a file of a stacked filesystem.
 pub struct BackingFile(OpenFile);
 
+/// A mapping that is being made, of the pages of a file of a layer.
+pub struct Mapped<'a, T>(NewMapping<'a, T>);
+
+impl<T> Mapped<'_, T> {
+    pub(crate) fn as_ptr(&self) -> *mut raw::vm_area_struct {
+        self.0.as_ptr()
+    }
+}
+
 impl Deref for BackingFile {
     type Target = OpenFile;
 
@@ -222,9 +231,14 @@ impl BackingFile {
 
     /// Maps the layer's pages in place of those of the file that it works for,
     /// which has none: see `backing_file_mmap()`.
-    pub fn mmap<T: FileOperations>(&self, vma: NewMapping<'_, T>, cred: &Credential) -> Result {
+    pub fn mmap<'a, T: FileOperations>(
+        &self,
+        vma: NewMapping<'a, T>,
+        cred: &Credential,
+    ) -> Result<Mapped<'a, T>> {
         let mut ctx = Self::context::<T>(cred);
         // SAFETY: All are valid for the call, and the mapping is new.
-        to_result(unsafe { raw::backing_file_mmap(self.as_ptr(), vma.into_ptr(), &mut ctx) })
+        to_result(unsafe { raw::backing_file_mmap(self.as_ptr(), vma.as_ptr(), &mut ctx) })?;
+        Ok(Mapped(vma))
     }
 }

@@ -433,8 +433,7 @@ pub struct NewMapping<'a, T> {
 }
 
 impl<T> NewMapping<'_, T> {
-    /// The mapping, which is made by whoever takes this.
-    pub(crate) fn into_ptr(self) -> *mut raw::vm_area_struct {
+    pub(crate) fn as_ptr(&self) -> *mut raw::vm_area_struct {
         self.vma.as_ptr()
     }
 }

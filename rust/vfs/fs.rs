@@ -63,6 +63,10 @@ pub trait FileSystem: Sized + 'static {
     /// Remounts; `fc` says whether read-only.
     fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result;
 
+    /// The filesystem is going away: gives up references to its inodes. Nobody
+    /// has files of it any more.
+    fn kill_super(sb: &SuperBlockOf<Self>);
+
     /// Drops the private data of a super block whose dentries are gone.
     fn put_super(data: KBox<Self::Super>);
 
@@ -306,7 +310,12 @@ impl<F: FileSystem> Registration<F> {
     unsafe extern "C" fn kill_sb(sb: *mut raw::super_block) {
         // SAFETY: Called once with a super block of `F` that is going away. If it never got its
         // root, `put_super` is not called, and `fill_super` dropped the data.
-        unsafe { raw::kill_anon_super(sb) };
+        unsafe {
+            if !(*sb).s_root.is_null() {
+                F::kill_super(SuperBlockOf::from_raw(sb));
+            }
+            raw::kill_anon_super(sb);
+        }
     }
 }
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared mappings of lower files, which copy-up switches to upper's.
+//!
+//! How that is done is told in [`vfs::mapping`]; here is what an overlay adds:
+//! which file a mapping is to show, and who looks after mappings whose process
+//! was in the way.
+
+use crate::{
+    file::open_layer,
+    layers::LayerIndex,
+    super_block::Super,
+    Overlay, //
+};
+use kernel::{
+    cred::Credential,
+    fs::LocalFile,
+    prelude::*,
+    static_lock_class,
+    sync::aref::ARef, //
+};
+use vfs::{
+    backing::{BackingFile, Mapped},
+    delayed_work::{DelayedWork, Work},
+    file_ops::FileOperations,
+    inode::InodeOf,
+    mapping::{self, SharedMappings, Switchable, Tables},
+    mount::PathRef,
+    mutex::Mutex, //
+};
+
+impl Switchable for Overlay {
+    fn mappings(inode: &InodeOf<Self>) -> &SharedMappings {
+        &inode.data().mappings
+    }
+
+    fn tables(sb: &Super) -> &Tables<Self> {
+        &sb.mapping_tables
+    }
+
+    fn has_moved(inode: &InodeOf<Self>) -> bool {
+        inode.data().upper_data().is_some()
+    }
+
+    fn open_moved(inode: &InodeOf<Self>, old: &LocalFile) -> Result<BackingFile> {
+        let dentry = inode.data().upper_data().ok_or(EIO)?;
+        let mount = inode.super_data().layers.mount(LayerIndex::UPPER)?;
+        open_layer(old, inode, PathRef::new(mount, dentry)?)
+    }
+
+    fn cred(sb: &Super) -> &Credential {
+        &sb.cred
+    }
+}
+
+/// A mapping of `inode` was made, of the file `backing`.
+pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
+    inode: &InodeOf<Overlay>,
+    backing: &BackingFile,
+    mapped: Mapped<'_, T>,
+) -> Result {
+    let is_upper = inode
+        .data()
+        .upper_data()
+        .is_some_and(|upper| core::ptr::eq(&**upper, backing.dentry()));
+    if is_upper || inode.super_data().layers.upper.is_none() {
+        // There is nothing that it could be switched to.
+        return Ok(());
+    }
+    mapping::prepare(inode, mapped)
+}
+
+/// Has the mappings of `inode` switched, which was just copied up, now or later:
+/// they show upper's file in any case. The caller holds no locks of upper.
+pub(crate) fn switch_eagerly(inode: &InodeOf<Overlay>) {
+    if mapping::switch_unlocked(inode) > 0 {
+        add(&inode.super_data().pending_switches, inode);
+    }
+}
+
+/// Milliseconds until mappings that could not be switched are tried again, the
+/// first time and at most.
+const DELAY: (u32, u32) = (4, 1000);
+
+/// Inodes with mappings that could not be switched because their memory map was
+/// locked.
+///
+/// Nothing depends on it but what [`vfs::mapping`] lists, and the lower file's
+/// memory.
+#[pin_data]
+pub(crate) struct PendingSwitches {
+    #[pin]
+    pending: Mutex<Pending>,
+}
+
+struct Pending {
+    inodes: KVec<ARef<InodeOf<Overlay>>>,
+    delay: u32,
+}
+
+impl PendingSwitches {
+    /// Nothing is pending.
+    pub(crate) fn new() -> Result<Pin<KBox<DelayedWork<Self>>>> {
+        let pending = try_pin_init!(Self {
+            pending <- Mutex::new(
+                Pending {
+                    inodes: KVec::new(),
+                    delay: DELAY.0,
+                },
+                c"overlay_pending_switches",
+                static_lock_class!(),
+            ),
+        });
+        KBox::pin_init(DelayedWork::new(pending), GFP_KERNEL)
+    }
+
+    /// Forgets about all, so that the inodes can go.
+    pub(crate) fn clear(&self) {
+        let inodes = core::mem::take(&mut self.pending.lock().inodes);
+        drop(inodes);
+    }
+}
+
+/// Adds `inode`, to be tried soon.
+fn add(work: &DelayedWork<PendingSwitches>, inode: &InodeOf<Overlay>) {
+    let mut pending = work.pending.lock();
+    if !pending
+        .inodes
+        .iter()
+        .any(|other| core::ptr::eq::<InodeOf<Overlay>>(&**other, inode))
+    {
+        // Without memory the mappings are switched when they are used.
+        let _ = pending.inodes.push(inode.into(), GFP_KERNEL);
+    }
+    pending.delay = DELAY.0;
+    work.schedule(pending.delay);
+}
+
+impl Work for PendingSwitches {
+    fn run(this: &DelayedWork<Self>) {
+        let mut inodes = core::mem::take(&mut this.pending.lock().inodes);
+        inodes.retain(|inode| mapping::switch_unlocked::<Overlay>(inode) > 0);
+        if inodes.is_empty() {
+            return;
+        }
+        let mut pending = this.pending.lock();
+        for inode in inodes {
+            // As above.
+            let _ = pending.inodes.push(inode, GFP_KERNEL);
+        }
+        pending.delay = pending.delay.saturating_mul(2).min(DELAY.1);
+        this.schedule(pending.delay);
+    }
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is done to one mapping.
+//!
+//! C headers: `include/linux/mm.h`, `include/linux/mmap_lock.h`
+
+use super::{
+    debug::{self, Step},
+    table::{self, Tables},
+    Switchable, //
+};
+use crate::{
+    backing::BackingFile,
+    inode::InodeOf,
+    raw, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    fs::File,
+    mm::MmWithUserAsync,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// Whether `vma` is a mapping of `inode` that may have to be switched.
+///
+/// # Safety
+///
+/// `vma` is in the tree of an address space whose `i_mmap_rwsem` is held, or its
+/// memory map is locked.
+unsafe fn is_switchable<F: Switchable>(vma: *mut raw::vm_area_struct, inode: &InodeOf<F>) -> bool {
+    // SAFETY: By the safety requirements these fields do not change; a mapping in a tree has a file.
+    unsafe {
+        let file = (*vma).vm_file;
+        Tables::<F>::made((*vma).vm_ops)
+            && !file.is_null()
+            && core::ptr::eq(raw::vfs_shim_file_user_inode(file), inode.as_ptr())
+    }
+}
+
+/// Calls `f` for each mapping of `inode` in `space` that may have to be switched.
+fn for_each<F: Switchable>(
+    inode: &InodeOf<F>,
+    space: NonNull<raw::address_space>,
+    mut f: impl FnMut(*mut raw::vm_area_struct),
+) {
+    // SAFETY: The address space is valid, and locked during the walk.
+    unsafe {
+        raw::vfs_shim_i_mmap_lock_read(space.as_ptr());
+        let mut vma = raw::vfs_shim_rmap_first(space.as_ptr());
+        while !vma.is_null() {
+            if is_switchable::<F>(vma, inode) {
+                f(vma);
+            }
+            vma = raw::vfs_shim_rmap_next(vma);
+        }
+        raw::vfs_shim_i_mmap_unlock_read(space.as_ptr());
+    }
+}
+
+/// Removes the page table entries of `vma`.
+///
+/// # Safety
+///
+/// As for [`is_switchable`].
+unsafe fn zap(vma: *mut raw::vm_area_struct) {
+    // SAFETY: As `unmap_mapping_range()` does it, under `i_mmap_rwsem`, or under the lock of the
+    // memory map.
+    unsafe {
+        let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+        raw::zap_vma_range(vma, range.vm_start, range.vm_end - range.vm_start);
+    }
+}
+
+/// Removes the page table entries of all mappings of `inode` in `space` that may
+/// have to be switched.
+pub(super) fn zap_all<F: Switchable>(inode: &InodeOf<F>, space: NonNull<raw::address_space>) {
+    // SAFETY: The address space is locked.
+    for_each(inode, space, |vma| unsafe { zap(vma) });
+}
+
+/// A mapping that was found to be one to switch, and what keeps it findable.
+pub(super) struct Victim {
+    mm: ARef<MmWithUserAsync>,
+    address: usize,
+    file: ARef<File>,
+}
+
+/// Adds the mappings of `inode` in `space` that have to be switched to `victims`;
+/// answers how many did not fit into memory.
+pub(super) fn find<F: Switchable>(
+    inode: &InodeOf<F>,
+    space: NonNull<raw::address_space>,
+    victims: &mut KVVec<Victim>,
+) -> usize {
+    let mut count = 0;
+    for_each(inode, space, |_| count += 1);
+    if count == 0 || victims.reserve(count, GFP_KERNEL).is_err() {
+        return count;
+    }
+    let mut left = 0;
+    for_each(inode, space, |vma| {
+        // SAFETY: A mapping in a tree has a memory map, whose memory outlives that. If it still has
+        // users, it is referenced as a user, else it is about to unmap everything. The file is
+        // referenced by the mapping.
+        let victim = unsafe {
+            let mm = (*vma).vm_mm;
+            if !raw::vfs_shim_mmget_not_zero(mm) {
+                return;
+            }
+            Victim {
+                mm: ARef::from_raw(NonNull::new_unchecked(mm.cast())),
+                address: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+                file: ARef::from_raw(NonNull::new_unchecked(
+                    raw::vfs_shim_get_file((*vma).vm_file).cast(),
+                )),
+            }
+        };
+        // More may have come since they were counted: memory cannot be had here.
+        if victims.push_within_capacity(victim).is_err() {
+            left += 1;
+        }
+    });
+    left
+}
+
+impl Victim {
+    /// What it is a mapping of.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Switches it to `to` if its memory map is not locked; answers whether it
+    /// need not be tried again.
+    pub(super) fn switch_unlocked<F: Switchable>(self, to: &BackingFile) -> bool {
+        let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
+            return false;
+        };
+        mm.switch::<F>(self.address, self.file.as_ptr(), Ok(to))
+    }
+}
+
+/// A memory map that is locked for writing.
+pub(super) struct WriteLocked(*mut raw::mm_struct);
+
+impl Drop for WriteLocked {
+    fn drop(&mut self) {
+        // SAFETY: This task has locked it.
+        unsafe { raw::vfs_shim_mmap_write_unlock(self.0) };
+    }
+}
+
+impl WriteLocked {
+    /// Locks the map if nobody has; the caller keeps it referenced as a user.
+    fn try_lock(mm: *mut raw::mm_struct) -> Option<Self> {
+        // SAFETY: The map is valid.
+        unsafe { raw::vfs_shim_mmap_write_trylock(mm) }.then_some(Self(mm))
+    }
+
+    /// Locks the map; `EINTR` if the task is killed.
+    ///
+    /// # Safety
+    ///
+    /// The map is valid, as long as the result lives.
+    pub(super) unsafe fn lock_killable(mm: *mut raw::mm_struct) -> Result<Self> {
+        // SAFETY: By the safety requirements.
+        to_result(unsafe { raw::vfs_shim_mmap_write_lock_killable(mm) })?;
+        Ok(Self(mm))
+    }
+
+    /// The mapping that has `address`, if it is one of `file` that may have to be
+    /// switched.
+    fn find<F: Switchable>(
+        &self,
+        address: usize,
+        file: *mut raw::file,
+    ) -> Option<*mut raw::vm_area_struct> {
+        // SAFETY: The map is locked.
+        unsafe {
+            let vma = raw::find_vma(self.0, address);
+            let found = !vma.is_null()
+                && (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start <= address
+                && core::ptr::eq((*vma).vm_file, file)
+                && Tables::<F>::made((*vma).vm_ops);
+            found.then_some(vma)
+        }
+    }
+
+    /// Switches the mapping of `file` at `address`, and those of it that adjoin
+    /// it, to the file `to`; or if that could not be opened, makes their users
+    /// see a bus error. What is locked in memory is read.
+    ///
+    /// Answers false if there was no memory, or the task was killed.
+    pub(super) fn switch<F: Switchable>(
+        self,
+        address: usize,
+        file: *mut raw::file,
+        to: Result<&BackingFile>,
+    ) -> bool {
+        let Some(vma) = self.find::<F>(address, file) else {
+            // It is gone, or another task was faster.
+            return true;
+        };
+        let mut done = true;
+        let mut locked: Option<(usize, usize)> = None;
+        let mut one = |vma: *mut raw::vm_area_struct| -> (usize, usize) {
+            // SAFETY: The memory map is locked for writing, and the mapping is one of `F`.
+            let (start, end) = unsafe {
+                let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+                if (*vma).__bindgen_anon_2.vm_flags & raw::vfs_const_VM_LOCKED != 0 {
+                    let (first, last) = locked.unwrap_or((range.vm_start, range.vm_end));
+                    locked = Some((first.min(range.vm_start), last.max(range.vm_end)));
+                }
+                done &= switch_one::<F>(vma, to).is_ok();
+                (range.vm_start, range.vm_end)
+            };
+            (start, end)
+        };
+        let (mut start, mut end) = one(vma);
+        while let Some(vma) = self.find::<F>(end, file) {
+            end = one(vma).1;
+        }
+        while let Some(vma) = start
+            .checked_sub(1)
+            .and_then(|before| self.find::<F>(before, file))
+        {
+            start = one(vma).0;
+        }
+        if let Some((start, end)) = locked {
+            self.populate(start, end);
+        }
+        done
+    }
+
+    /// Reads what is mapped between two addresses, all of it locked in memory.
+    fn populate(self, start: usize, end: usize) {
+        let mm = self.0;
+        core::mem::forget(self);
+        // SAFETY: The map was locked for writing by this task, and is unlocked below.
+        unsafe { raw::vfs_shim_mmap_write_downgrade(mm) };
+        let mut address = start;
+        while address < end && !crate::file::killed() {
+            // SAFETY: The map is locked. Without the last argument the lock is not given up.
+            let ret = unsafe { raw::fixup_user_fault(mm, address, 0, core::ptr::null_mut()) };
+            if ret != 0 {
+                // Beyond the end of the file, or unreadable: `mlock()` ignores it as well.
+                break;
+            }
+            address = address.saturating_add(kernel::page::PAGE_SIZE);
+        }
+        // SAFETY: As above.
+        unsafe { raw::vfs_shim_mmap_read_unlock(mm) };
+    }
+}
+
+/// A mapping like one that exists, in no tree, for a filesystem to say how it
+/// maps a file.
+struct Detached(*mut raw::vm_area_struct);
+
+impl Detached {
+    /// Has the filesystem of `file` map it in place of the file of `vma`.
+    ///
+    /// # Safety
+    ///
+    /// The memory map of `vma` is locked, and `vma` has a file.
+    unsafe fn map(
+        vma: *mut raw::vm_area_struct,
+        file: &BackingFile,
+        cred: &kernel::cred::Credential,
+    ) -> Result<Self> {
+        // SAFETY: By the safety requirements.
+        let copy = unsafe { raw::vfs_shim_vma_copy(vma) };
+        if copy.is_null() {
+            return Err(ENOMEM);
+        }
+        let copy = Self(copy);
+        let mut ctx = raw::backing_file_ctx {
+            cred: cred.as_ptr(),
+            // The user has not accessed anything.
+            accessed: None,
+            end_write: None,
+        };
+        // SAFETY: All are valid for the call. The copy has a reference to its file, which is
+        // replaced by one to `file`.
+        to_result(unsafe { raw::backing_file_mmap(file.as_ptr(), copy.0, &mut ctx) })?;
+        Ok(copy)
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        // SAFETY: The copy has a reference to whatever file it has, if any, and is in no tree.
+        unsafe {
+            if !(*self.0).vm_file.is_null() {
+                raw::fput((*self.0).vm_file);
+            }
+            raw::vfs_shim_vma_copy_free(self.0);
+        }
+    }
+}
+
+/// Switches one mapping.
+///
+/// # Safety
+///
+/// `vma` is a mapping of `F` that may have to be switched, whose memory map is
+/// locked for writing.
+unsafe fn switch_one<F: Switchable>(
+    vma: *mut raw::vm_area_struct,
+    to: Result<&BackingFile>,
+) -> Result {
+    // SAFETY: By the safety requirements. From here on nobody faults in this mapping.
+    to_result(unsafe { raw::vfs_shim_vma_start_write_killable(vma) })?;
+    // SAFETY: Tables of `F` are on mappings whose user's inode is one of `F`.
+    let inode =
+        unsafe { InodeOf::<F>::from_raw(raw::vfs_shim_file_user_inode((*vma).vm_file).cast_mut()) };
+    let cred = F::cred(inode.super_data());
+    // SAFETY: By the safety requirements.
+    let moved = to.and_then(|file| unsafe { Detached::map(vma, file, cred) });
+    if moved.as_ref().is_err_and(|err| is_transient(*err)) {
+        return Err(ENOMEM);
+    }
+    // SAFETY: By the safety requirements. Without pages, the mapping can be taken out of one tree
+    // and put into another. The references to the files change places with the files.
+    unsafe {
+        zap(vma);
+        if let Some(close) = (*(*vma).vm_ops).close {
+            close(vma);
+        }
+        let Ok(moved) = moved else {
+            (*vma).vm_private_data = core::ptr::null_mut();
+            (*vma).vm_ops = table::bus_error();
+            return Ok(());
+        };
+        raw::vfs_shim_rmap_remove(vma, (*(*vma).vm_file).f_mapping);
+        debug::step(Step::BetweenTrees);
+        core::mem::swap(&mut (*vma).vm_file, &mut (*moved.0).vm_file);
+        (*vma).vm_private_data = (*moved.0).vm_private_data;
+        (*vma).vm_ops = (*moved.0).vm_ops;
+        raw::vfs_shim_vma_add_flags(vma, moved.0);
+        raw::vfs_shim_rmap_insert(vma, (*(*vma).vm_file).f_mapping);
+    }
+    Ok(())
+}
+
+/// Whether it may work at another time, so that a fault is to be tried again.
+pub(super) fn is_transient(err: Error) -> bool {
+    [ENOMEM, EINTR, EAGAIN, ERESTARTSYS, ENFILE, EMFILE].contains(&err)
+}
