@@ -63,8 +63,8 @@ pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
         .data()
         .upper_data()
         .is_some_and(|upper| core::ptr::eq(&**upper, backing.dentry()));
-    if is_upper || inode.super_data().layers.upper.is_none() {
-        // There is nothing that it could be switched to.
+    if is_upper || inode.super_data().layers.upper.is_none() || !mapping::is_enabled() {
+        // There is nothing that it could be switched to, or somebody does not want it.
         return Ok(());
     }
     mapping::prepare(inode, mapped)

@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Module parameters of overlayfs, under the same names.
+ * Module parameters.  The `module!` macro makes parameters without a sysfs file,
+ * hence C.
  *
- * Container engines look for these files to learn whether an option may be
- * passed.  The `module!` macro makes parameters without a sysfs file, hence C.
- * Each names a feature that is not implemented yet: it reads N, and turning it
- * on is refused rather than ignored.
+ * Those of overlayfs have the same names: container engines look for these files
+ * to learn whether an option may be passed.  Each names a feature that is not
+ * implemented yet: it reads N, and turning it on is refused rather than ignored.
  */
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include "shims.h"
+
+static bool switch_mappings = true;
+module_param(switch_mappings, bool, 0644);
+MODULE_PARM_DESC(switch_mappings,
+		 "Switch shared mappings of lower files to upper at copy-up; those made while this is off go stale (default: on)");
+
+bool vfs_shim_switch_mappings(void)
+{
+	return READ_ONCE(switch_mappings);
+}
 
 static int set_unsupported(const char *value, const struct kernel_param *param)
 {

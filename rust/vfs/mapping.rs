@@ -205,6 +205,13 @@ impl Inner {
     }
 }
 
+/// Whether mappings that are made now are to be switched: the module parameter
+/// `switch_mappings`.
+pub fn is_enabled() -> bool {
+    // SAFETY: Reads a parameter.
+    unsafe { raw::vfs_shim_switch_mappings() }
+}
+
 /// Makes a mapping of `inode`, of pages of a layer's file that its data may move
 /// away from, one that is switched then, if it has to be: private mappings keep
 /// what they show.
