@@ -22,6 +22,7 @@ use kernel::{
 use vfs::{
     backing::{BackingFile, Mapped},
     delayed_work::{DelayedWork, Work},
+    file::flush_delayed_puts,
     file_ops::FileOperations,
     inode::InodeOf,
     mapping::{self, SharedMappings, Switchable, Tables},
@@ -140,6 +141,8 @@ impl Work for PendingSwitches {
     fn run(this: &DelayedWork<Self>) {
         let mut inodes = core::mem::take(&mut this.pending.lock().inodes);
         inodes.retain(|inode| mapping::switch_unlocked::<Overlay>(inode) > 0);
+        // What was replaced must not keep the mount when its user has gone.
+        flush_delayed_puts();
         if inodes.is_empty() {
             return;
         }

@@ -97,11 +97,6 @@ const struct inode *vfs_shim_file_user_inode(const struct file *file)
 	return file_user_inode(file);
 }
 
-struct file *vfs_shim_get_file(struct file *file)
-{
-	return get_file(file);
-}
-
 void vfs_shim_i_mmap_lock_read(struct address_space *mapping)
 {
 	i_mmap_lock_read(mapping);
@@ -142,9 +137,9 @@ void vfs_shim_rmap_insert(struct vm_area_struct *vma, struct address_space *mapp
 	i_mmap_unlock_write(mapping);
 }
 
-bool vfs_shim_mmget_not_zero(struct mm_struct *mm)
+bool vfs_shim_mm_has_users(struct mm_struct *mm)
 {
-	return mmget_not_zero(mm);
+	return atomic_read(&mm->mm_users) > 0;
 }
 
 int vfs_shim_mmap_write_lock_killable(struct mm_struct *mm)

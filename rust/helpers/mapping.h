@@ -17,7 +17,6 @@ void vfs_shim_fault_lock_folio(struct vm_fault *vmf);
 void vfs_shim_release_fault_lock(struct vm_fault *vmf);
 
 const struct inode *vfs_shim_file_user_inode(const struct file *file);
-struct file *vfs_shim_get_file(struct file *file);
 
 void vfs_shim_i_mmap_lock_read(struct address_space *mapping);
 void vfs_shim_i_mmap_unlock_read(struct address_space *mapping);
@@ -26,7 +25,7 @@ struct vm_area_struct *vfs_shim_rmap_next(struct vm_area_struct *vma);
 void vfs_shim_rmap_remove(struct vm_area_struct *vma, struct address_space *mapping);
 void vfs_shim_rmap_insert(struct vm_area_struct *vma, struct address_space *mapping);
 
-bool vfs_shim_mmget_not_zero(struct mm_struct *mm);
+bool vfs_shim_mm_has_users(struct mm_struct *mm);
 int vfs_shim_mmap_write_lock_killable(struct mm_struct *mm);
 bool vfs_shim_mmap_write_trylock(struct mm_struct *mm);
 void vfs_shim_mmap_write_unlock(struct mm_struct *mm);

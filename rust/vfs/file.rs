@@ -266,6 +266,13 @@ impl PathRef<'_> {
     }
 }
 
+/// Finishes what tasks of the kernel have left of giving up files, so that these
+/// do not keep anything: see `flush_delayed_fput()`. Sleeps.
+pub fn flush_delayed_puts() {
+    // SAFETY: No requirements.
+    unsafe { raw::flush_delayed_fput() };
+}
+
 /// Whether a fatal signal waits for the current task.
 pub fn killed() -> bool {
     // SAFETY: No requirements.

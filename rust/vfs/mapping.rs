@@ -74,7 +74,7 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     cred::Credential,
-    fs::{File, LocalFile},
+    fs::LocalFile,
     prelude::*,
     static_lock_class,
     sync::{aref::ARef, SetOnce},
@@ -305,23 +305,9 @@ pub fn switch_unlocked<F: Switchable>(inode: &InodeOf<F>) -> usize {
     let mut victims = KVVec::new();
     let mut left = 0;
     mappings.for_each(|space| left += vma::find::<F>(inode, space, &mut victims));
-    // Mappings of one file stay ones of one file, so that they can be merged.
-    let mut last: Option<(ARef<File>, BackingFile)> = None;
+    let mut last = None;
     for victim in victims {
-        let reused = last
-            .take()
-            .filter(|(of, _)| core::ptr::eq(of.as_ptr(), victim.file().as_ptr()));
-        let opened = match reused {
-            Some(opened) => Ok(opened),
-            None => F::open_moved(inode, victim.file()).map(|file| (victim.file().into(), file)),
-        };
-        // If it cannot be opened, who uses the mapping will be told.
-        let switched = opened.is_ok_and(|(of, file)| {
-            let switched = victim.switch_unlocked::<F>(&file);
-            last = Some((of, file));
-            switched
-        });
-        left += usize::from(!switched);
+        left += usize::from(!victim.switch_unlocked::<F>(inode, &mut last));
     }
     left
 }

@@ -17,11 +17,11 @@ pub(super) enum Step {
     FolioLocks,
     /// No old page is mapped.
     Zap,
-    /// A fault handler is about to leave.
+    /// A fault handler has found that the data has not moved.
     Handler,
     /// A fault handler has left, with a locked folio.
     Returned,
-    /// Pages around a fault have been mapped.
+    /// Pages around a fault are about to be mapped.
     MapPages,
     /// A fault has found that the data has moved.
     Bounce,

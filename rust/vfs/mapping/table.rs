@@ -162,13 +162,13 @@ impl<F: Switchable> Tables<F> {
             let Some(fault) = real.fault else {
                 return raw::vm_fault_reason_VM_FAULT_SIGBUS;
             };
+            debug::step(Step::Handler);
             let mut ret = fault(vmf);
             if ret & raw::vfs_const_VM_FAULT_NO_UNLOCKED_PAGE == 0 {
                 // The table entry has to be made under the lock, which `switch` waits for.
                 raw::vfs_shim_fault_lock_folio(vmf);
                 ret |= raw::vm_fault_reason_VM_FAULT_LOCKED;
             }
-            debug::step(Step::Handler);
             drop(in_flight);
             debug::step(Step::Returned);
             ret
@@ -188,9 +188,8 @@ impl<F: Switchable> Tables<F> {
             let (inode, real) = Self::of(vmf);
             match (Self::begin(inode), real.map_pages) {
                 (Some(_in_flight), Some(map_pages)) if !debug::skips(Step::MapPages) => {
-                    let ret = map_pages(vmf, start, end);
                     debug::step(Step::MapPages);
-                    ret
+                    map_pages(vmf, start, end)
                 }
                 // Nothing was mapped: `fault` is called.
                 _ => 0,
@@ -242,9 +241,12 @@ impl<F: Switchable> Tables<F> {
                 return raw::vm_fault_reason_VM_FAULT_RETRY;
             }
             if let Ok(mm) = WriteLocked::lock_killable(mm) {
-                let to = to.as_ref().map_err(|err| *err);
-                mm.switch::<F>(address, file.as_ptr(), to);
+                // If it is not found, another task was faster, or it is gone.
+                if let Some(vma) = mm.find::<F>(address, inode) {
+                    mm.switch::<F>(vma, inode, to.as_ref().map_err(|err| *err));
+                }
             }
+            drop(file);
         }
         raw::vm_fault_reason_VM_FAULT_RETRY
     }

@@ -14,11 +14,11 @@ use crate::{
     inode::InodeOf,
     raw, //
 };
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
 use kernel::{
     error::to_result,
     fs::File,
-    mm::MmWithUserAsync,
+    mm::Mm,
     prelude::*,
     sync::aref::ARef, //
 };
@@ -37,6 +37,17 @@ unsafe fn is_switchable<F: Switchable>(vma: *mut raw::vm_area_struct, inode: &In
             && !file.is_null()
             && core::ptr::eq(raw::vfs_shim_file_user_inode(file), inode.as_ptr())
     }
+}
+
+/// The addresses of a mapping.
+///
+/// # Safety
+///
+/// As for [`is_switchable`].
+unsafe fn range(vma: *mut raw::vm_area_struct) -> Range<usize> {
+    // SAFETY: By the safety requirements.
+    let range = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1 };
+    range.vm_start..range.vm_end
 }
 
 /// Calls `f` for each mapping of `inode` in `space` that may have to be switched.
@@ -68,8 +79,8 @@ unsafe fn zap(vma: *mut raw::vm_area_struct) {
     // SAFETY: As `unmap_mapping_range()` does it, under `i_mmap_rwsem`, or under the lock of the
     // memory map.
     unsafe {
-        let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
-        raw::zap_vma_range(vma, range.vm_start, range.vm_end - range.vm_start);
+        let range = range(vma);
+        raw::zap_vma_range(vma, range.start, range.len());
     }
 }
 
@@ -80,11 +91,13 @@ pub(super) fn zap_all<F: Switchable>(inode: &InodeOf<F>, space: NonNull<raw::add
     for_each(inode, space, |vma| unsafe { zap(vma) });
 }
 
-/// A mapping that was found to be one to switch, and what keeps it findable.
+/// A mapping that was found to be one to switch.
+///
+/// Its memory map is kept as memory only, so that a process that exits meanwhile
+/// gives up its files then.
 pub(super) struct Victim {
-    mm: ARef<MmWithUserAsync>,
+    mm: ARef<Mm>,
     address: usize,
-    file: ARef<File>,
 }
 
 /// Adds the mappings of `inode` in `space` that have to be switched to `victims`;
@@ -101,20 +114,11 @@ pub(super) fn find<F: Switchable>(
     }
     let mut left = 0;
     for_each(inode, space, |vma| {
-        // SAFETY: A mapping in a tree has a memory map, whose memory outlives that. If it still has
-        // users, it is referenced as a user, else it is about to unmap everything. The file is
-        // referenced by the mapping.
+        // SAFETY: A mapping that is in a tree has a memory map, whose memory outlives that.
         let victim = unsafe {
-            let mm = (*vma).vm_mm;
-            if !raw::vfs_shim_mmget_not_zero(mm) {
-                return;
-            }
             Victim {
-                mm: ARef::from_raw(NonNull::new_unchecked(mm.cast())),
-                address: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
-                file: ARef::from_raw(NonNull::new_unchecked(
-                    raw::vfs_shim_get_file((*vma).vm_file).cast(),
-                )),
+                mm: Mm::from_raw((*vma).vm_mm).into(),
+                address: range(vma).start,
             }
         };
         // More may have come since they were counted: memory cannot be had here.
@@ -125,19 +129,52 @@ pub(super) fn find<F: Switchable>(
     left
 }
 
-impl Victim {
-    /// What it is a mapping of.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
+/// A file that replaced another, in a mapping.
+///
+/// Other mappings of the same file are given the same one, so that pieces of one
+/// mapping can be merged.
+pub(super) struct Replacement {
+    of: ARef<File>,
+    file: BackingFile,
+}
 
-    /// Switches it to `to` if its memory map is not locked; answers whether it
-    /// need not be tried again.
-    pub(super) fn switch_unlocked<F: Switchable>(self, to: &BackingFile) -> bool {
-        let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
-            return false;
-        };
-        mm.switch::<F>(self.address, self.file.as_ptr(), Ok(to))
+impl Victim {
+    /// Switches it if its memory map is not locked; answers whether it need not
+    /// be tried again. `last` is what was opened for the one before.
+    pub(super) fn switch_unlocked<F: Switchable>(
+        self,
+        inode: &InodeOf<F>,
+        last: &mut Option<Replacement>,
+    ) -> bool {
+        loop {
+            let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
+                return false;
+            };
+            // SAFETY: The memory of the map is kept.
+            if !unsafe { raw::vfs_shim_mm_has_users(self.mm.as_raw()) } {
+                // The process exits.
+                return true;
+            }
+            let Some(vma) = mm.find::<F>(self.address, inode) else {
+                return true;
+            };
+            // SAFETY: The memory map is locked, and the mapping has a file.
+            let file = unsafe { File::from_raw_file((*vma).vm_file) };
+            match last {
+                Some(last) if core::ptr::eq(last.of.as_ptr(), file.as_ptr()) => {
+                    return mm.switch::<F>(vma, inode, Ok(&last.file));
+                }
+                _ => {}
+            }
+            // Files are opened without locks.
+            let of: ARef<File> = file.into();
+            drop(mm);
+            match F::open_moved(inode, &of) {
+                Ok(file) => *last = Some(Replacement { of, file }),
+                // Who uses the mapping will be told.
+                Err(_) => return false,
+            }
+        }
     }
 }
 
@@ -152,10 +189,13 @@ impl Drop for WriteLocked {
 }
 
 impl WriteLocked {
-    /// Locks the map if nobody has; the caller keeps it referenced as a user.
+    /// Locks the map if nobody has.
+    ///
+    /// A process that exits meanwhile waits for the lock before it tears the map
+    /// down.
     fn try_lock(mm: *mut raw::mm_struct) -> Option<Self> {
-        // SAFETY: The map is valid.
-        unsafe { raw::vfs_shim_mmap_write_trylock(mm) }.then_some(Self(mm))
+        // SAFETY: The map is valid: the caller keeps it.
+        unsafe { raw::vfs_shim_mmap_write_trylock(mm) }.then(|| Self(mm))
     }
 
     /// Locks the map; `EINTR` if the task is killed.
@@ -169,78 +209,82 @@ impl WriteLocked {
         Ok(Self(mm))
     }
 
-    /// The mapping that has `address`, if it is one of `file` that may have to be
+    /// The mapping that has `address`, if it is one of `inode` that may have to be
     /// switched.
-    fn find<F: Switchable>(
+    pub(super) fn find<F: Switchable>(
         &self,
         address: usize,
-        file: *mut raw::file,
+        inode: &InodeOf<F>,
     ) -> Option<*mut raw::vm_area_struct> {
         // SAFETY: The map is locked.
         unsafe {
             let vma = raw::find_vma(self.0, address);
             let found = !vma.is_null()
-                && (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start <= address
-                && core::ptr::eq((*vma).vm_file, file)
-                && Tables::<F>::made((*vma).vm_ops);
+                && range(vma).contains(&address)
+                && is_switchable::<F>(vma, inode);
             found.then_some(vma)
         }
     }
 
-    /// Switches the mapping of `file` at `address`, and those of it that adjoin
+    /// Switches `vma`, a mapping of `inode`, and those of the same file that adjoin
     /// it, to the file `to`; or if that could not be opened, makes their users
     /// see a bus error. What is locked in memory is read.
     ///
     /// Answers false if there was no memory, or the task was killed.
     pub(super) fn switch<F: Switchable>(
         self,
-        address: usize,
-        file: *mut raw::file,
+        vma: *mut raw::vm_area_struct,
+        inode: &InodeOf<F>,
         to: Result<&BackingFile>,
     ) -> bool {
-        let Some(vma) = self.find::<F>(address, file) else {
-            // It is gone, or another task was faster.
-            return true;
-        };
         let mut done = true;
-        let mut locked: Option<(usize, usize)> = None;
-        let mut one = |vma: *mut raw::vm_area_struct| -> (usize, usize) {
-            // SAFETY: The memory map is locked for writing, and the mapping is one of `F`.
-            let (start, end) = unsafe {
-                let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+        let mut locked: Option<Range<usize>> = None;
+        let mut one = |vma: *mut raw::vm_area_struct| {
+            // SAFETY: The memory map is locked for writing, and `find` has found the mapping.
+            unsafe {
                 if (*vma).__bindgen_anon_2.vm_flags & raw::vfs_const_VM_LOCKED != 0 {
-                    let (first, last) = locked.unwrap_or((range.vm_start, range.vm_end));
-                    locked = Some((first.min(range.vm_start), last.max(range.vm_end)));
+                    let this = range(vma);
+                    locked = Some(match &locked {
+                        Some(other) => other.start.min(this.start)..other.end.max(this.end),
+                        None => this,
+                    });
                 }
-                done &= switch_one::<F>(vma, to).is_ok();
-                (range.vm_start, range.vm_end)
-            };
-            (start, end)
+                done &= switch_one::<F>(vma, inode, to).is_ok();
+            }
         };
-        let (mut start, mut end) = one(vma);
-        while let Some(vma) = self.find::<F>(end, file) {
-            end = one(vma).1;
+        // SAFETY: The memory map is locked.
+        let (file, mut all) = unsafe { ((*vma).vm_file, range(vma)) };
+        one(vma);
+        // Whether it is of the same file, for the next one.
+        let same = |address: usize| {
+            self.find::<F>(address, inode)
+                // SAFETY: The memory map is locked.
+                .filter(|vma| unsafe { core::ptr::eq((**vma).vm_file, file) })
+        };
+        while let Some(vma) = same(all.end) {
+            // SAFETY: As above.
+            all.end = unsafe { range(vma) }.end;
+            one(vma);
         }
-        while let Some(vma) = start
-            .checked_sub(1)
-            .and_then(|before| self.find::<F>(before, file))
-        {
-            start = one(vma).0;
+        while let Some(vma) = all.start.checked_sub(1).and_then(same) {
+            // SAFETY: As above.
+            all.start = unsafe { range(vma) }.start;
+            one(vma);
         }
-        if let Some((start, end)) = locked {
-            self.populate(start, end);
+        if let Some(locked) = locked {
+            self.populate(locked);
         }
         done
     }
 
-    /// Reads what is mapped between two addresses, all of it locked in memory.
-    fn populate(self, start: usize, end: usize) {
+    /// Reads what is mapped in a range, all of it locked in memory.
+    fn populate(self, range: Range<usize>) {
         let mm = self.0;
         core::mem::forget(self);
         // SAFETY: The map was locked for writing by this task, and is unlocked below.
         unsafe { raw::vfs_shim_mmap_write_downgrade(mm) };
-        let mut address = start;
-        while address < end && !crate::file::killed() {
+        let mut address = range.start;
+        while address < range.end && !crate::file::killed() {
             // SAFETY: The map is locked. Without the last argument the lock is not given up.
             let ret = unsafe { raw::fixup_user_fault(mm, address, 0, core::ptr::null_mut()) };
             if ret != 0 {
@@ -304,17 +348,15 @@ impl Drop for Detached {
 ///
 /// # Safety
 ///
-/// `vma` is a mapping of `F` that may have to be switched, whose memory map is
+/// `vma` is a mapping of `inode` that may have to be switched, whose memory map is
 /// locked for writing.
 unsafe fn switch_one<F: Switchable>(
     vma: *mut raw::vm_area_struct,
+    inode: &InodeOf<F>,
     to: Result<&BackingFile>,
 ) -> Result {
     // SAFETY: By the safety requirements. From here on nobody faults in this mapping.
     to_result(unsafe { raw::vfs_shim_vma_start_write_killable(vma) })?;
-    // SAFETY: Tables of `F` are on mappings whose user's inode is one of `F`.
-    let inode =
-        unsafe { InodeOf::<F>::from_raw(raw::vfs_shim_file_user_inode((*vma).vm_file).cast_mut()) };
     let cred = F::cred(inode.super_data());
     // SAFETY: By the safety requirements.
     let moved = to.and_then(|file| unsafe { Detached::map(vma, file, cred) });

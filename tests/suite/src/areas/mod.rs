@@ -72,6 +72,12 @@ areas! {
     readdir_positions,
     attributes,
     identity,
+    identity_views,
+    identity_constant,
+    identity_xino,
+    identity_unique,
+    identity_subvolumes,
+    identity_fsid,
     permission,
     acl,
     symlinks,
@@ -98,6 +104,7 @@ areas! {
     copy_up_parents,
     copy_up_special,
     copy_up_failure,
+    copy_up_io_error,
     copy_up_killed,
     copy_up_races,
     coherence,
@@ -105,4 +112,5 @@ areas! {
     format;
     between drivers:
     interchange,
+    identity_nested,
 }
