@@ -115,7 +115,7 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     // A link of a file with several is copied alone: what it came from would not tell which.
     let has_origin = stat.mode().is_dir() || stat.nlink() == 1;
     let origin = if has_origin {
-        Some(Origin::of(lower.inode()?)?)
+        Some(Origin::of(inode.super_data(), lower.inode()?)?)
     } else {
         None
     };

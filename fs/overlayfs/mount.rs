@@ -3,6 +3,7 @@
 //! Setting a mount up.
 
 use crate::{
+    format::uuid::Uuid,
     identity::{fsid_of, Fsid, Identity, Numbering},
     layers::{
         warn_in_use,
@@ -102,8 +103,12 @@ fn fill_super_as_mounter(
     for path in &context.lower {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
         let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
-        let uuid = path.mount().super_block().uuid();
-        let unique_uuid = filesystems.iter().filter(|sb| sb.uuid() == uuid).count() == 1;
+        let uuid = context.uuid.of_lower(path.mount().super_block());
+        let unique_uuid = filesystems
+            .iter()
+            .filter(|sb| context.uuid.of_lower(sb) == uuid)
+            .count()
+            == 1;
         let numbering = Numbering::of(path.borrow())?;
         lower.push(
             Lower {
@@ -114,6 +119,11 @@ fn fill_super_as_mounter(
             GFP_KERNEL,
         )?;
     }
+    let (uuid_mode, uuid) = match &upper {
+        Some(upper) => context.uuid.with_upper(fc, upper),
+        None => (context.uuid.without_upper(fc), Uuid::NULL),
+    };
+    sb.set_uuid(*uuid.as_bytes());
     let readonly = upper.is_none();
     if let Some(upper) = &upper {
         sb.set_time_granularity(upper.mount().super_block().time_granularity());
@@ -132,6 +142,7 @@ fn fill_super_as_mounter(
             },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
             name_len,
+            uuid: uuid_mode,
             lowerdir: core::mem::take(&mut context.lowerdir),
             mapping_tables: Tables::default(),
             pending_switches: PendingSwitches::new()?,

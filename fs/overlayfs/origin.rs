@@ -6,7 +6,6 @@
 use crate::{
     format::{
         file_handle::{FileHandle, LEN_MAX},
-        uuid::Uuid,
         xattr::Attribute,
         Side, //
     },
@@ -45,7 +44,7 @@ pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> 
             continue;
         }
         let lower_sb = mount.super_block();
-        if Uuid(lower_sb.uuid()) != handle.uuid() || !lower_sb.can_decode_handles() {
+        if sb.uuid.of_lower(lower_sb) != handle.uuid() || !lower_sb.can_decode_handles() {
             continue;
         }
         let Ok(dentry) = fid.decode(mount) else {
@@ -76,18 +75,18 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Describes a lower object.
-    pub(crate) fn of(lower: &Inode) -> Result<Self> {
+    /// Describes a lower object of the overlay `sb`.
+    pub(crate) fn of(sb: &Super, lower: &Inode) -> Result<Self> {
         let mut origin = Self {
             value: [0; LEN_MAX],
             len: 0,
         };
-        let sb = lower.super_block();
-        if !sb.can_decode_handles() {
+        let lower_sb = lower.super_block();
+        if !lower_sb.can_decode_handles() {
             return Ok(origin);
         }
         let handle = Handle::encode(lower)?;
-        let uuid = Uuid(sb.uuid());
+        let uuid = sb.uuid.of_lower(lower_sb);
         let handle =
             FileHandle::new(Side::Lower, uuid, handle.kind, handle.words()).map_err(|_| EIO)?;
         origin.len = handle.write(&mut origin.value).map_err(|_| EIO)?.len();

@@ -54,6 +54,7 @@ mod super_block;
 mod symlink;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod uuid;
 mod workdir;
 mod xattr;
 

@@ -7,6 +7,7 @@ use crate::{
         lowerdir::{Lowerdir, LowerdirError, LAYERS_MAX},
         mount_option, //
     },
+    uuid::UuidMode,
     Overlay, //
 };
 use kernel::{
@@ -51,6 +52,8 @@ pub struct Context {
     pub(crate) upper: Option<NamedPath>,
     /// `workdir`.
     pub(crate) work: Option<NamedPath>,
+    /// `uuid`.
+    pub(crate) uuid: UuidMode,
 }
 
 /// An option that only says what is so anyway.
@@ -81,10 +84,6 @@ const FIXED: &[Fixed] = &[
     Fixed {
         key: b"redirect_dir",
         accepted: &[b"off", b"nofollow"],
-    },
-    Fixed {
-        key: b"uuid",
-        accepted: &[b"null"],
     },
     Fixed {
         key: b"verity",
@@ -119,6 +118,13 @@ impl Context {
             }
             b"workdir" => {
                 self.work = Some(named_path(fc, key, value)?);
+                Ok(())
+            }
+            b"uuid" => {
+                let value = text(fc, key, &value)?;
+                self.uuid = UuidMode::parse(value).ok_or_else(|| {
+                    fc.invalid(fmt!("uuid={}: it is off, null, auto or on", show(value)))
+                })?;
                 Ok(())
             }
             // Permissions are always checked by the overlay itself.
@@ -292,5 +298,8 @@ pub(crate) fn show_options(
     if let Ok(upper) = data.layers.upper() {
         options.value(c"upperdir", &upper.upperdir);
         options.value(c"workdir", &upper.workdir_option);
+    }
+    if let Some(uuid) = data.uuid.shown() {
+        options.value(c"uuid", uuid);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     mapping::PendingSwitches,
     mount,
     params::{self, Context, LowerOption},
+    uuid::UuidMode,
     Overlay, //
 };
 use core::convert::Infallible;
@@ -46,6 +47,8 @@ pub struct Super {
     pub(crate) identity: Pin<KBox<Identity>>,
     /// The longest name that any layer takes, in bytes.
     pub(crate) name_len: usize,
+    /// What the overlay is told by.
+    pub(crate) uuid: UuidMode,
     /// How the lower layers were given, to show it.
     pub(crate) lowerdir: LowerOption,
     /// The tables of mappings of lower files.
@@ -122,6 +125,9 @@ impl FileSystem for Overlay {
         let root = root_of(sb)?;
         buf.fill_from(root)?;
         buf.set_type(MAGIC, sb.name_len);
+        if sb.uuid.has_own() {
+            buf.set_fsid_from(dentry.super_block_of().uuid());
+        }
         Ok(())
     }
 

@@ -63,6 +63,11 @@ impl FsContext {
         self.log(b'w', args);
     }
 
+    /// Tells whoever mounts of something that is as it should be, see `infofc()`.
+    pub fn info(&self, args: fmt::Arguments<'_>) {
+        self.log(b'i', args);
+    }
+
     /// Whether the mount is to be read-only.
     pub fn readonly(&self) -> bool {
         // SAFETY: The context is valid.

@@ -204,6 +204,15 @@ impl<F: FileSystem> NewSuperBlock<F> {
         unsafe { (*self.sb).s_time_gran = nanoseconds };
     }
 
+    /// Sets the filesystem's UUID, see `super_set_uuid()`; all zero for none.
+    pub fn set_uuid(&mut self, uuid: [u8; 16]) {
+        // SAFETY: The super block is exclusive.
+        unsafe {
+            (*self.sb).s_uuid.b = uuid;
+            (*self.sb).s_uuid_len = if uuid == [0; 16] { 0 } else { 16 };
+        }
+    }
+
     /// The filesystem can only be read.
     pub fn set_readonly(&mut self) {
         self.set_flags(raw::vfs_const_SB_RDONLY as c_ulong);
@@ -290,6 +299,14 @@ impl StatFs {
     pub fn set_type(&mut self, magic: u32, name_len: usize) {
         self.0.f_type = magic as c_long;
         self.0.f_namelen = name_len as c_long;
+    }
+
+    /// Sets what tells filesystems apart to the digest of a UUID, see
+    /// `uuid_to_fsid()`.
+    pub fn set_fsid_from(&mut self, uuid: [u8; 16]) {
+        let uuid = u128::from_le_bytes(uuid);
+        let fsid = uuid as u64 ^ (uuid >> 64) as u64;
+        self.0.f_fsid.val = [fsid as c_int, (fsid >> 32) as c_int];
     }
 }
 
@@ -391,6 +408,14 @@ impl Options<'_> {
             raw::vfs_shim_seq_escape(m, value.as_char_ptr(), c", \t\n\\".as_char_ptr());
         }
     }
+}
+
+/// A random UUID, see `uuid_gen()`.
+pub fn new_uuid() -> [u8; 16] {
+    let mut uuid = raw::uuid_t::default();
+    // SAFETY: The memory is valid for writes.
+    unsafe { raw::uuid_gen(&mut uuid) };
+    uuid.b
 }
 
 /// The result of dereferencing a dentry for whoever needs the inode that has

@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 use crate::harness::bed::Bed;
 use crate::support::acl;
 use crate::support::dir::Dir;
+use crate::support::must::must;
 use crate::support::snapshot;
 
 tests! {
@@ -21,7 +22,8 @@ tests! {
         attributes,
         hard_links,
         escaped_attributes,
-        half_a_copy_is_cleaned_up;
+        half_a_copy_is_cleaned_up,
+        the_uuid;
 }
 
 /// Fails unless the next driver shows the same tree as the last one.
@@ -162,4 +164,12 @@ fn half_a_copy_is_cleaned_up(bed: &Bed) {
     bed.assert_work_is_empty();
     m.append("low", b", more");
     assert_eq!(m.text("low"), "content, more");
+}
+
+fn the_uuid(bed: &Bed) {
+    let fsid = |m: &Dir| must("statvfs", rustix::fs::statvfs(m.path())).f_fsid;
+    bed.lower.file("f", "lower");
+    let before = fsid(&bed.mount());
+    bed.umount();
+    assert_eq!(fsid(&bed.mount_by_other()), before);
 }
