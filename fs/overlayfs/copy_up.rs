@@ -263,7 +263,7 @@ impl CopyUp<'_> {
         if let Some(origin) = &self.origin {
             origin.store(self.upper, copy)?;
         }
-        if mode.is_reg() {
+        if mode.is_reg() && to.inode()?.size() != self.size {
             // Holes at the end were not copied.
             SetAttr::size(self.size).apply(to)?;
         }
@@ -301,11 +301,7 @@ impl CopyUp<'_> {
 /// Sets permissions, owner and times to those of `stat`. The caller has write
 /// access.
 pub(crate) fn set_attributes(to: PathRef<'_>, stat: &Stat) -> Result {
-    if !stat.mode().is_symlink() {
-        SetAttr::mode(stat.mode()).apply(to)?;
-    }
-    SetAttr::owner_of(stat).apply(to)?;
-    SetAttr::times_of(stat).apply(to)
+    SetAttr::all_of(stat).apply(to)
 }
 
 /// Notes that `dir`, which is in upper, has objects that came from elsewhere.

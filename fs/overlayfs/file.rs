@@ -126,8 +126,11 @@ pub(crate) fn open_tmpfile(
 /// The layer's file that does the I/O for `file` now.
 fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     let private = file.private();
-    let real = file.inode().real_path()?.inode()?;
-    let stands_for = |backing: &BackingFile| core::ptr::eq::<Inode>(backing.inode(), real);
+    let upper = file.inode().data().upper().and_then(|upper| upper.inode());
+    let stands_for = |backing: &BackingFile| {
+        // Without upper, the file is still what it was when it was opened.
+        upper.is_none_or(|upper| core::ptr::eq::<Inode>(backing.inode(), upper))
+    };
     let backing = if stands_for(&private.first) {
         &private.first
     } else {
@@ -224,7 +227,7 @@ impl FileOperations for RegularFile {
     fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {
         let backing = backing(file)?;
         let mapped = backing.mmap(vma, cred(file))?;
-        mapping::made(file.inode(), backing, mapped)
+        mapping::made(file, backing, mapped)
     }
 
     fn flush(file: &FileOf<Self>, owner: FlushOwner) -> Result {

@@ -23,7 +23,7 @@ use vfs::{
     backing::{BackingFile, Mapped},
     delayed_work::{DelayedWork, Work},
     file::flush_delayed_puts,
-    file_ops::FileOperations,
+    file_ops::{FileOf, FileOperations},
     inode::InodeOf,
     mapping::{self, SharedMappings, Switchable, Tables},
     mount::PathRef,
@@ -54,12 +54,13 @@ impl Switchable for Overlay {
     }
 }
 
-/// A mapping of `inode` was made, of the file `backing`.
+/// A mapping of `file` was made, of its file `backing` in a layer.
 pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
-    inode: &InodeOf<Overlay>,
+    file: &FileOf<T>,
     backing: &BackingFile,
     mapped: Mapped<'_, T>,
 ) -> Result {
+    let inode = file.inode();
     let is_upper = inode
         .data()
         .upper_data()
@@ -68,7 +69,7 @@ pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
         // There is nothing that it could be switched to, or somebody does not want it.
         return Ok(());
     }
-    mapping::prepare(inode, mapped)
+    mapping::prepare(file, mapped)
 }
 
 /// Has the mappings of `inode` switched, which was just copied up, now or later:

@@ -20,8 +20,11 @@
 //!    overlay, so this ranks below all locks of overlays, those of a lower layer
 //!    included
 //! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes
-//! 7. spinlocks: `i_lock`, `d_lock`; the map of inode numbers is a mutex that is
-//!    taken last, with nothing under it
+//! 7. memory maps (`mmap_lock`), which are only ever tried here. `mmap` opens
+//!    upper's file under it, by [`file::OpenRegular`]'s `opening`, and takes
+//!    nothing of the above. What is below it is told in [`vfs::mapping`]
+//! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers and the list of
+//!    pending switches are mutexes that are taken last, with nothing under them
 //!
 //! The data of a file is copied without 5, so that a frozen upper does not stop
 //! readers of a nested overlay. Nothing of a lower layer is locked but by the

@@ -35,6 +35,9 @@ static struct lockdep_map in_flight_map =
 #define in_flight_release()		do { } while (0)
 #endif
 
+/* Added to the count while somebody waits, so that otherwise nobody is woken. */
+#define IN_FLIGHT_WAITER	(1 << 24)
+
 /* Full barrier between the count and what the caller reads next. */
 void vfs_shim_in_flight_begin(atomic_t *count)
 {
@@ -44,20 +47,26 @@ void vfs_shim_in_flight_begin(atomic_t *count)
 }
 
 /*
- * @count may be freed as soon as it is zero: waking up uses its address only.
+ * The last one may find @count freed when it has counted itself out: waking up
+ * uses its address only.
  */
 void vfs_shim_in_flight_end(atomic_t *count)
 {
 	in_flight_release();
-	if (atomic_dec_and_test(count))
+	if (unlikely(atomic_dec_return(count) == IN_FLIGHT_WAITER))
 		wake_up_var(count);
 }
 
+/* One task at a time waits. */
 void vfs_shim_in_flight_wait(atomic_t *count)
 {
 	might_sleep();
 	in_flight_acquire_all();
-	wait_var_event(count, !atomic_read(count));
+	if (atomic_read(count)) {
+		atomic_add(IN_FLIGHT_WAITER, count);
+		wait_var_event(count, atomic_read(count) == IN_FLIGHT_WAITER);
+		atomic_sub(IN_FLIGHT_WAITER, count);
+	}
 	in_flight_release();
 }
 

@@ -96,6 +96,7 @@ static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
 static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
+static const unsigned int vfs_const_FMODE_BACKING = (__force unsigned int)FMODE_BACKING;
 static const unsigned int vfs_const_FMODE_LSEEK = (__force unsigned int)FMODE_LSEEK;
 static const unsigned int vfs_const_FMODE_OPENED = (__force unsigned int)FMODE_OPENED;
 static const unsigned int vfs_const_FMODE_CAN_ODIRECT = (__force unsigned int)FMODE_CAN_ODIRECT;

@@ -296,9 +296,15 @@ impl SetAttr {
         attr
     }
 
-    /// Sets owner and group to those of `stat`.
-    pub fn owner_of(stat: &Stat) -> Self {
-        let mut attr = Self::new(raw::ATTR_UID | raw::ATTR_GID);
+    /// Sets permissions, owner, group and times to those of `stat`, in one step; a
+    /// symbolic link has no permissions of its own.
+    pub fn all_of(stat: &Stat) -> Self {
+        let mut attr = Self::times_of(stat);
+        attr.0.ia_valid |= raw::ATTR_UID | raw::ATTR_GID;
+        if !stat.mode().is_symlink() {
+            attr.0.ia_valid |= raw::ATTR_MODE;
+            attr.0.ia_mode = stat.0.mode;
+        }
         attr.0.__bindgen_anon_1.ia_vfsuid = raw::vfsuid_t {
             val: stat.0.uid.val,
         };

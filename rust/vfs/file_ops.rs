@@ -208,6 +208,12 @@ impl<T: FileOperations> FileOf<T> {
         unsafe { DentryOf::from_raw((*self.0.get()).__bindgen_anon_1.f_path.dentry) }
     }
 
+    /// Whether it works for a file of a filesystem that is stacked on this one.
+    pub(crate) fn is_backing(&self) -> bool {
+        // SAFETY: The file is open, and its mode is set before it is.
+        unsafe { (*self.as_raw()).f_mode & raw::vfs_const_FMODE_BACKING != 0 }
+    }
+
     /// The position, for a caller that has the descriptor's position lock, as
     /// `llseek` does.
     pub fn pos(&self) -> i64 {

@@ -65,7 +65,7 @@
 
 use crate::{
     backing::{BackingFile, Mapped},
-    file_ops::FileOperations,
+    file_ops::{FileOf, FileOperations},
     fs::FileSystem,
     inode::{Inode, InodeOf},
     mutex::Mutex,
@@ -212,20 +212,24 @@ pub fn is_enabled() -> bool {
     unsafe { raw::vfs_shim_switch_mappings() }
 }
 
-/// Makes a mapping of `inode`, of pages of a layer's file that its data may move
+/// Makes a mapping of `file`, of pages of a layer's file that its data may move
 /// away from, one that is switched then, if it has to be: private mappings keep
 /// what they show.
 ///
 /// Called by [`FileOperations::mmap`]; sleeps. Fails with `ENOMEM`.
-pub fn prepare<T>(inode: &InodeOf<T::Fs>, mapped: Mapped<'_, T>) -> Result
+pub fn prepare<T>(file: &FileOf<T>, mapped: Mapped<'_, T>) -> Result
 where
     T: FileOperations<Fs: Switchable>,
 {
-    let vma = mapped.as_ptr();
+    if file.is_backing() {
+        // It is a layer of another overlay, whose mapping this is.
+        return Ok(());
+    }
+    let (inode, vma) = (file.inode(), mapped.as_ptr());
     // SAFETY: The mapping is the current task's alone, and has a file. Its operations are those of a
     // filesystem, which are static.
     unsafe {
-        let (flags, file) = ((*vma).__bindgen_anon_2.vm_flags, (*vma).vm_file);
+        let flags = (*vma).__bindgen_anon_2.vm_flags;
         let Some(real) = (*vma).vm_ops.as_ref() else {
             return Ok(());
         };
@@ -233,12 +237,8 @@ where
         if flags & raw::vfs_const_VM_MAYSHARE == 0 || can_change || real.fault.is_none() {
             return Ok(());
         }
-        if !core::ptr::eq(raw::vfs_shim_file_user_inode(file), inode.as_ptr()) {
-            // It is a layer of another overlay, whose mapping this is.
-            return Ok(());
-        }
         let prepared = F_::<T>::mappings(inode)
-            .add(Inode::from_raw((*(*file).f_mapping).host))
+            .add(Inode::from_raw((*(*(*vma).vm_file).f_mapping).host))
             .and_then(|()| F_::<T>::tables(inode.super_data()).get(real));
         match prepared {
             Ok(ops) => (*vma).vm_ops = ops,

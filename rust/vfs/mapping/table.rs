@@ -126,13 +126,13 @@ impl<F: Switchable> Tables<F> {
     unsafe fn of<'a>(
         vmf: *mut raw::vm_fault,
     ) -> (&'a InodeOf<F>, &'static raw::vm_operations_struct) {
-        // SAFETY: By the safety requirements: a mapping has a file, which keeps its user's inode;
-        // and only mappings of inodes of `F` get a table.
+        // SAFETY: By the safety requirements: only mappings of backing files of inodes of `F` get a
+        // table, and such a file keeps its user's path, which has an inode.
         unsafe {
             let vma = (*vmf).__bindgen_anon_1.vma;
-            let inode = raw::vfs_shim_file_user_inode((*vma).vm_file).cast_mut();
+            let user = raw::backing_file_user_path((*vma).vm_file);
             let table = (*vma).vm_ops.cast::<Table>();
-            (InodeOf::from_raw(inode), &*(*table).real)
+            (InodeOf::from_raw((*(*user).dentry).d_inode), &*(*table).real)
         }
     }
 

@@ -51,10 +51,6 @@ fn all_names() -> impl Iterator<Item = String> {
     prefixes.into_iter().flat_map(each)
 }
 
-fn not_a_directory(name: &String) -> bool {
-    !name.ends_with("-dir")
-}
-
 fn numbers_are_kept(bed: &Bed) {
     let m = outer(bed, &inner(bed));
     let objects = Kept::new(&m, all_names());
@@ -62,7 +58,7 @@ fn numbers_are_kept(bed: &Bed) {
     objects.assert_kept();
     assert!(bed.upper.exists("inner-socket"));
     drop(objects);
-    let mut objects = Kept::new(&m, all_names().filter(not_a_directory));
+    let mut objects = Kept::new(&m, all_names().filter(|name| !name.ends_with("-dir")));
     objects.rename(|name| format!("renamed-{name}"));
     objects.assert_kept();
 }

@@ -87,7 +87,11 @@ pub fn look(m: &Dir, path: &str, held: &File) -> Identity {
     let new = hold(m, path);
     for (how, file) in [("the old descriptor", held), ("a new descriptor", &new)] {
         let stat = must("fstat", fstat(file));
-        assert_eq!((stat.st_dev, stat.st_ino), numbers, "{path}: fstat of {how}");
+        assert_eq!(
+            (stat.st_dev, stat.st_ino),
+            numbers,
+            "{path}: fstat of {how}"
+        );
         let by_statx = statx_numbers(file, Path::new(""), AtFlags::EMPTY_PATH);
         assert_eq!(by_statx, numbers, "{path}: statx of {how}");
         assert_eq!(fdinfo_ino(file), numbers.1, "{path}: fdinfo of {how}");

@@ -57,7 +57,14 @@ fn of_the_fixed_tree(bed: &Bed) {
     kept.assert_kept();
     kept.evict(true);
     kept.assert_kept();
-    for name in ["small", "link", "fifo", "null", "dir/deep/deeper", "bin/program"] {
+    for name in [
+        "small",
+        "link",
+        "fifo",
+        "null",
+        "dir/deep/deeper",
+        "bin/program",
+    ] {
         m.chown(name, 1, 1);
         assert!(bed.upper.exists(name));
     }

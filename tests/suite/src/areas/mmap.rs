@@ -2,18 +2,19 @@
 
 //! Memory mappings.
 //!
-//! What happens to a shared mapping made before the copy-up is another
-//! matter; here, mappings begin where the file already is.
+//! Here, mappings begin where the file already is; those made before the
+//! copy-up are in the areas called `mapping_`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::mm::{mmap, msync, munmap, MapFlags, MsyncFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
+pub use crate::support::mapping::Map;
 use crate::support::must::{must, refused, same_bytes};
 
 tests! {
@@ -36,91 +37,14 @@ tests! {
         mapping_copies_nothing_up;
 }
 
-/// A mapping from the start of a file.
-pub struct Map {
-    address: *mut u8,
-    length: usize,
-}
-
-impl Map {
-    fn new(file: &File, length: usize, prot: ProtFlags, flags: MapFlags) -> Result<Self, Errno> {
-        // SAFETY: a new mapping, where the kernel chooses.
-        let address = unsafe { mmap(std::ptr::null_mut(), length, prot, flags, file, 0) }?;
-        Ok(Self {
-            address: address.cast(),
-            length,
-        })
-    }
-
-    /// A shared mapping to read.
-    #[track_caller]
-    pub fn shared_read(file: &File, length: usize) -> Self {
-        must(
-            "mmap",
-            Self::new(file, length, ProtFlags::READ, MapFlags::SHARED),
-        )
-    }
-
-    /// One byte, read now.
-    pub fn byte(&self, at: usize) -> u8 {
-        assert!(at < self.length);
-        // SAFETY: inside the mapping, which has the file's bytes there.
-        unsafe { self.address.add(at).read_volatile() }
-    }
-
-    /// All bytes, read now.
-    pub fn bytes(&self) -> Vec<u8> {
-        (0..self.length).map(|at| self.byte(at)).collect()
-    }
-
-    fn set(&self, at: usize, bytes: &[u8]) {
-        assert!(at + bytes.len() <= self.length);
-        for (index, &byte) in bytes.iter().enumerate() {
-            // SAFETY: inside the mapping, which is writable.
-            unsafe { self.address.add(at + index).write_volatile(byte) };
-        }
-    }
-
-    #[track_caller]
-    fn sync(&self) {
-        // SAFETY: the mapping is ours.
-        must("msync", unsafe {
-            msync(self.address.cast(), self.length, MsyncFlags::SYNC)
-        });
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nothing refers to it any more.
-        let _ = unsafe { munmap(self.address.cast(), self.length) };
-    }
-}
-
 const LENGTH: usize = 20_000;
 
 fn private(file: &File) -> Map {
-    must(
-        "mmap",
-        Map::new(
-            file,
-            LENGTH,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE,
-        ),
-    )
+    Map::private(file, LENGTH)
 }
 
 fn shared_write(file: &File) -> Map {
-    must(
-        "mmap",
-        Map::new(
-            file,
-            LENGTH,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::SHARED,
-        ),
-    )
+    Map::shared_write(file, LENGTH)
 }
 
 /// A lower and an upper file with this content.
@@ -184,15 +108,8 @@ fn read_only_shared_refuses_write_protection(bed: &Bed) {
     let (m, _) = files(bed);
     for name in ["low", "up"] {
         let map = Map::shared_read(&m.open_read(name), LENGTH);
-        // SAFETY: the mapping is ours.
-        let result = unsafe {
-            rustix::mm::mprotect(
-                map.address.cast(),
-                LENGTH,
-                rustix::mm::MprotectFlags::READ | rustix::mm::MprotectFlags::WRITE,
-            )
-        };
-        refused(Errno::ACCESS, result);
+        let prot = MprotectFlags::READ | MprotectFlags::WRITE;
+        refused(Errno::ACCESS, map.try_protect(0, LENGTH, prot));
     }
 }
 
@@ -258,7 +175,7 @@ fn resident(file: &File) -> usize {
     let map = Map::shared_read(file, LENGTH);
     let mut pages = [0_u8; LENGTH.div_ceil(4096)];
     // SAFETY: one byte for each page of the mapping.
-    let result = unsafe { libc::mincore(map.address.cast(), LENGTH, pages.as_mut_ptr()) };
+    let result = unsafe { libc::mincore(map.address(), LENGTH, pages.as_mut_ptr()) };
     assert_eq!(result, 0, "mincore: {}", std::io::Error::last_os_error());
     pages.iter().filter(|&&page| page & 1 != 0).count()
 }
@@ -305,7 +222,7 @@ fn a_mapping_names_the_overlay_file(bed: &Bed) {
     for name in ["low", "up"] {
         let map = Map::shared_read(&m.open_read(name), LENGTH);
         let maps = must("read maps", std::fs::read_to_string("/proc/self/maps"));
-        let start = format!("{:08x}-", map.address as usize);
+        let start = format!("{:08x}-", map.address() as usize);
         let line = maps
             .lines()
             .find(|line| line.starts_with(&start))

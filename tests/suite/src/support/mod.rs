@@ -4,12 +4,16 @@
 
 pub mod acl;
 pub mod aio;
+pub mod board;
 pub mod content;
 pub mod dir;
+pub mod early;
 pub mod exec;
 pub mod fiemap;
 pub mod image;
 pub mod listing;
+pub mod mapping;
+pub mod maps;
 pub mod must;
 pub mod newmount;
 pub mod process;

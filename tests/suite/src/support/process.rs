@@ -57,6 +57,40 @@ impl Child {
         );
     }
 
+    /// The process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Stops the child, and waits until it stands still.
+    #[track_caller]
+    pub fn stop(&self) {
+        must(
+            "stop",
+            rustix::process::kill_process(self.pid, Signal::STOP),
+        );
+        let (_, status) = must("waitpid", waitpid(Some(self.pid), WaitOptions::UNTRACED))
+            .expect("the child vanished");
+        assert!(status.stopped(), "{status:?}");
+    }
+
+    /// Lets a stopped child go on.
+    #[track_caller]
+    pub fn resume(&self) {
+        must(
+            "continue",
+            rustix::process::kill_process(self.pid, Signal::CONT),
+        );
+    }
+
+    /// The signal that ended the child, or nothing if it ended by itself.
+    #[track_caller]
+    pub fn wait_for_signal(self) -> Option<i32> {
+        let (_, status) = must("waitpid", waitpid(Some(self.pid), WaitOptions::empty()))
+            .expect("the child vanished");
+        status.terminating_signal()
+    }
+
     /// Waits for the end, and fails if the child failed.
     #[track_caller]
     pub fn join(self) {

@@ -73,16 +73,16 @@ impl Disk {
         bed.mounted(&self.dir);
     }
 
-    /// Fails requests from now on: all, or one after so many bytes.
+    /// Fails all requests, as soon as this many bytes were read or written.
     #[track_caller]
-    pub fn fail(&self, after: Option<usize>) -> Failing {
+    pub fn fail(&self, after: usize) -> Failing {
         let settings = [
-            ("probability", 100),
-            ("interval", 1),
-            ("verbose", 0),
-            ("task-filter", 0),
-            ("space", after.unwrap_or(0) as i64),
-            ("times", if after.is_some() { 1 } else { -1 }),
+            ("probability", "100"),
+            ("interval", "1"),
+            ("verbose", "0"),
+            ("task-filter", "0"),
+            ("space", &after.to_string()),
+            ("times", "-1"),
         ];
         assert!(
             Path::new(FAULTS).is_dir(),
@@ -90,7 +90,7 @@ impl Disk {
              CONFIG_FAULT_INJECTION_DEBUG_FS, or debugfs is not mounted"
         );
         for (name, value) in settings {
-            must(name, write(format!("{FAULTS}/{name}"), value.to_string()));
+            must(name, write(format!("{FAULTS}/{name}"), value));
         }
         let switch = format!("/sys/block/loop{}/make-it-fail", self.number);
         let failing = Failing(switch);
