@@ -123,33 +123,45 @@ pub(crate) fn open_tmpfile(
     )?)
 }
 
-/// The layer's file that does the I/O for `file` now.
+/// The layer's file that does the I/O for `file` now, with the flags that `file`
+/// has now.
 fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+    let backing = current(file)?;
+    backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY)?;
+    Ok(backing)
+}
+
+/// The layer's file that has the data of `file` now.
+fn current(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     let private = file.private();
     let upper = file.inode().data().upper().and_then(|upper| upper.inode());
     let stands_for = |backing: &BackingFile| {
         // Without upper, the file is still what it was when it was opened.
         upper.is_none_or(|upper| core::ptr::eq::<Inode>(backing.inode(), upper))
     };
-    let backing = if stands_for(&private.first) {
-        &private.first
-    } else {
+    if stands_for(&private.first) {
+        return Ok(&private.first);
+    }
+    let opened = after_copy_up(file)?;
+    if !stands_for(opened) {
+        return Err(EIO);
+    }
+    Ok(opened)
+}
+
+/// Upper's file for a `file` from before the copy-up.
+#[cold]
+fn after_copy_up(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+    let private = file.private();
+    if private.after_copy_up.as_ref().is_none() {
+        let _opening = private.opening.lock();
         if private.after_copy_up.as_ref().is_none() {
-            let _opening = private.opening.lock();
-            if private.after_copy_up.as_ref().is_none() {
-                private
-                    .after_copy_up
-                    .populate(open_backing(file, file.inode())?);
-            }
+            private
+                .after_copy_up
+                .populate(open_backing(file, file.inode())?);
         }
-        let opened = private.after_copy_up.as_ref().ok_or(EAGAIN)?;
-        if !stands_for(opened) {
-            return Err(EIO);
-        }
-        opened
-    };
-    backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY)?;
-    Ok(backing)
+    }
+    private.after_copy_up.as_ref().ok_or(EAGAIN)
 }
 
 fn cred(file: &FileOf<RegularFile>) -> &Credential {
@@ -225,7 +237,7 @@ impl FileOperations for RegularFile {
     }
 
     fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {
-        let backing = backing(file)?;
+        let backing = current(file)?;
         let mapped = backing.mmap(vma, cred(file))?;
         mapping::made(file, backing, mapped)
     }

@@ -25,7 +25,7 @@ use vfs::{
     file::flush_delayed_puts,
     file_ops::{FileOf, FileOperations},
     inode::InodeOf,
-    mapping::{self, SharedMappings, Switchable, Tables},
+    mapping::{self, SharedMapped, SharedMappings, Switchable, Tables},
     mount::PathRef,
     mutex::Mutex, //
 };
@@ -60,6 +60,9 @@ pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
     backing: &BackingFile,
     mapped: Mapped<'_, T>,
 ) -> Result {
+    let Some(mapped) = SharedMapped::new(mapped) else {
+        return Ok(());
+    };
     let inode = file.inode();
     let is_upper = inode
         .data()

@@ -142,10 +142,12 @@ impl PinnedDrop for Inner {
 }
 
 impl SharedMappings {
+    #[inline]
     fn get(&self) -> Option<&Inner> {
         self.0.as_ref().map(|inner| &**inner)
     }
 
+    #[cold]
     fn get_or_init(&self) -> Result<&Inner> {
         loop {
             if let Some(inner) = self.get() {
@@ -169,7 +171,16 @@ impl SharedMappings {
     ///
     /// Who looks for mappings after the data has moved finds it, or the first
     /// fault finds that the data has moved: both have full barriers in between.
+    #[inline]
     fn add(&self, host: &Inode) -> Result {
+        match self.get().and_then(|inner| inner.first.as_ref()) {
+            Some(first) if core::ptr::eq::<Inode>(&**first, host) => Ok(()),
+            _ => self.add_slow(host),
+        }
+    }
+
+    #[cold]
+    fn add_slow(&self, host: &Inode) -> Result {
         let inner = self.get_or_init()?;
         loop {
             match inner.first.as_ref() {
@@ -212,12 +223,28 @@ pub fn is_enabled() -> bool {
     unsafe { raw::vfs_shim_switch_mappings() }
 }
 
+/// A mapping that is being made, shared and only to read: one that shows what
+/// others write.
+pub struct SharedMapped<'a, T>(Mapped<'a, T>);
+
+impl<'a, T> SharedMapped<'a, T> {
+    /// `None` for private mappings, which keep what they show, and for those that
+    /// can be written through.
+    #[inline]
+    pub fn new(mapped: Mapped<'a, T>) -> Option<Self> {
+        const WRITES: usize = raw::vfs_const_VM_SHARED | raw::vfs_const_VM_MAYWRITE;
+        // SAFETY: The mapping is valid, and the current task's alone.
+        let flags = unsafe { (*mapped.as_ptr()).__bindgen_anon_2.vm_flags };
+        let is_shared = flags & (raw::vfs_const_VM_MAYSHARE | WRITES) == raw::vfs_const_VM_MAYSHARE;
+        is_shared.then_some(Self(mapped))
+    }
+}
+
 /// Makes a mapping of `file`, of pages of a layer's file that its data may move
-/// away from, one that is switched then, if it has to be: private mappings keep
-/// what they show.
+/// away from, one that is switched then.
 ///
 /// Called by [`FileOperations::mmap`]; sleeps. Fails with `ENOMEM`.
-pub fn prepare<T>(file: &FileOf<T>, mapped: Mapped<'_, T>) -> Result
+pub fn prepare<T>(file: &FileOf<T>, mapped: SharedMapped<'_, T>) -> Result
 where
     T: FileOperations<Fs: Switchable>,
 {
@@ -225,18 +252,13 @@ where
         // It is a layer of another overlay, whose mapping this is.
         return Ok(());
     }
-    let (inode, vma) = (file.inode(), mapped.as_ptr());
+    let (inode, vma) = (file.inode(), mapped.0.as_ptr());
     // SAFETY: The mapping is the current task's alone, and has a file. Its operations are those of a
     // filesystem, which are static.
     unsafe {
-        let flags = (*vma).__bindgen_anon_2.vm_flags;
-        let Some(real) = (*vma).vm_ops.as_ref() else {
+        let Some(real) = (*vma).vm_ops.as_ref().filter(|ops| ops.fault.is_some()) else {
             return Ok(());
         };
-        let can_change = flags & (raw::vfs_const_VM_SHARED | raw::vfs_const_VM_MAYWRITE) != 0;
-        if flags & raw::vfs_const_VM_MAYSHARE == 0 || can_change || real.fault.is_none() {
-            return Ok(());
-        }
         let prepared = F_::<T>::mappings(inode)
             .add(Inode::from_raw((*(*(*vma).vm_file).f_mapping).host))
             .and_then(|()| F_::<T>::tables(inode.super_data()).get(real));

@@ -78,6 +78,21 @@ run_suite() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
+# run_race NAME SECONDS WHAT VM-OPTIONS..: adds to `passed` and `failed`.
+run_race() {
+	local name=$1 seconds=$2 what=$3 out=$WORK/$1.out status=0 p f
+	shift 3
+	"$TOP/scripts/vm" "$@" -- "$TOP/scripts/lib/race-run" "$(test_program race)" \
+		"$seconds" "$what" >"$out" 2>"$out.err" || status=$?
+	cat "$out" "$out.err"
+	p=$(count '^ok ' "$out") f=$(count '^not ok ' "$out")
+	if ((status != 0 && f == 0)); then
+		printf 'not ok %s: the machine ended with status %d\n' "$name" "$status"
+		f=1
+	fi
+	passed=$((passed + p)) failed=$((failed + f))
+}
+
 # compare_drivers ROVL-OUTPUT C-OUTPUT: what passes on C must pass on rovl,
 # but for the tests of features that are not there yet, tests/not-yet.txt:
 # these must not pass, so that the list stays true.  Prints a line for each

@@ -85,7 +85,19 @@ impl<F: Switchable> Tables<F> {
     }
 
     /// The table that stands for `real`, which is static.
+    #[inline]
     pub(super) fn get(
+        &self,
+        real: &'static raw::vm_operations_struct,
+    ) -> Result<&raw::vm_operations_struct> {
+        match self.first.as_ref() {
+            Some(table) if core::ptr::eq(table.real, real) => Ok(&table.ops),
+            _ => self.get_slow(real),
+        }
+    }
+
+    #[cold]
+    fn get_slow(
         &self,
         real: &'static raw::vm_operations_struct,
     ) -> Result<&raw::vm_operations_struct> {
@@ -137,6 +149,7 @@ impl<F: Switchable> Tables<F> {
     }
 
     /// Begins a fault on `inode`, unless its data has moved.
+    #[inline]
     fn begin(inode: &InodeOf<F>) -> Option<InFlight> {
         let mappings = F::mappings(inode).get()?;
         let fault = InFlight(mappings.in_flight.get());
@@ -186,12 +199,15 @@ impl<F: Switchable> Tables<F> {
         // SAFETY: By the safety requirements; the mapping stays locked.
         unsafe {
             let (inode, real) = Self::of(vmf);
-            match (Self::begin(inode), real.map_pages) {
-                (Some(_in_flight), Some(map_pages)) if !debug::skips(Step::MapPages) => {
+            // If nothing is mapped here, `fault` is called.
+            let Some(_in_flight) = Self::begin(inode) else {
+                return 0;
+            };
+            match real.map_pages {
+                Some(map_pages) if !debug::skips(Step::MapPages) => {
                     debug::step(Step::MapPages);
                     map_pages(vmf, start, end)
                 }
-                // Nothing was mapped: `fault` is called.
                 _ => 0,
             }
         }
@@ -256,6 +272,7 @@ impl<F: Switchable> Tables<F> {
 struct InFlight(*mut raw::atomic_t);
 
 impl Drop for InFlight {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: The count is freed when it is zero, see `Inner::drop`, and this is counted.
         unsafe { raw::vfs_shim_in_flight_end(self.0) };

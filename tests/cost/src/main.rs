@@ -81,7 +81,7 @@ fn judge(rows: &[Row]) -> bool {
     };
     for row in rows.iter().filter(|row| row.operation.has_limit()) {
         let holds = row.rovl * 100 <= row.c * LIMIT;
-        claim(holds, format!("cost/{}", row.operation.name().replace(' ', "-")));
+        claim(holds, format!("cost/{}", row.operation.name().replace(", ", "-").replace(' ', "-")));
     }
     let copy_up = |mappings| {
         rows.iter()

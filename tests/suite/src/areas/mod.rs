@@ -122,6 +122,7 @@ areas! {
     mapping_proc,
     mapping_shapes,
     mapping_private,
+    mapping_huge,
     mapping_holders,
     mapping_userfault,
     mapping_umount,
