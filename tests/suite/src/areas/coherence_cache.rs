@@ -16,7 +16,7 @@ use crate::support::dir::Dir;
 use crate::support::must::{must, same_bytes};
 
 tests! {
-    EVERYWHERE: pages_are_counted, advice_is_about_the_current_file;
+    EVERYWHERE: advice_is_about_the_current_file;
     DISKS:
         readahead_fills_the_current_cache,
         dropped_pages_are_not_counted,
@@ -75,18 +75,6 @@ fn read_all(file: &File, content: &[u8]) {
     let mut bytes = vec![0; content.len()];
     must("read", file.read_exact_at(&mut bytes, 0));
     same_bytes("the early descriptor", &bytes, content);
-}
-
-fn pages_are_counted(bed: &Bed) {
-    let (m, early, content) = changed(bed);
-    read_all(&early, &content);
-    for (what, file) in [
-        ("in upper", &bed.upper.open_read("low")),
-        ("a new descriptor", &m.open_read("low")),
-        ("the early descriptor", &early),
-    ] {
-        assert_eq!(cachestat(file).cached, PAGES, "{what}");
-    }
 }
 
 fn dropped_pages_are_not_counted(bed: &Bed) {

@@ -136,4 +136,5 @@ areas! {
     between drivers:
     interchange,
     identity_nested,
+    mapping_nested,
 }
