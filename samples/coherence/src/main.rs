@@ -2,188 +2,72 @@
 //! Shows whether an overlay filesystem is coherent: whether descriptors that were opened
 //! read-only, before the file was copied up, see what is written after it.
 //!
-//! One descriptor is opened for each way of reading, and ten processes open one each. Then the
-//! file is opened for writing (this is when an overlay copies it up) and written, twice; after
-//! each write, everything opened before has to give what was written.
+//! One descriptor is opened, or one mapping made, for each way of looking at the file, and ten
+//! processes open one each. Then the file is opened for writing (this is when an overlay copies it
+//! up) and written, twice; after each write, everything from before has to show what was written.
 
 #![deny(unsafe_code)]
 
+mod content;
+mod holder;
 mod reader;
 mod sys;
+mod verdict;
 mod ways;
 
-use reader::ReaderProcess;
+use content::{Content, STRETCH};
 use std::{
     env,
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{FileExt, MetadataExt},
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
+    path::Path,
     process::ExitCode,
 };
-use ways::Verdict;
-
-/// How much is written, and compared, in either place: at the start and behind the old end.
-pub(crate) const STRETCH: usize = 64;
-
-const READERS: usize = 10;
+use verdict::{Trouble, Verdict};
+use ways::Way;
 
 const USAGE: &str = "\
-usage: coherence [--mappings] FILE
+usage: coherence FILE
 
 FILE is a regular file of at least 64 bytes on an overlay, not yet copied up
 (nobody has written to it since it was in a lower layer).  It is opened
-read-only in several ways, then written through another descriptor; each way
-then has to see the new data.  The old contents are put back at the end; the
-copy in the upper layer stays.
+read-only, mapped, locked and watched in several ways, then written through
+another descriptor; each way then has to see the new data.  The old contents
+are put back at the end; the copy in the upper layer stays.  Files to copy to
+are made in the same directory, and removed at once.
 
-A shared mapping made before the copy-up is reported, but only counts with
---mappings.
-
-One line is printed for each way of reading, `coherent' or `STALE'.
+One line is printed for each way: `coherent', `STALE', `WRONG: ..' or
+`FAILED: ..'; `not offered here: ..' does not count.
 Exit status: 0 all are coherent, 1 some are not, 2 the test could not be made.";
 
-/// What the command line asks for.
-struct Options {
-    mappings: bool,
-    file: PathBuf,
-}
-
-fn parse(args: impl Iterator<Item = OsString>) -> Option<Options> {
-    let mut mappings = false;
-    let mut file = None;
-    for arg in args {
-        match arg.to_str() {
-            Some("--mappings") => mappings = true,
-            Some(option) if option.starts_with('-') => return None,
-            _ if file.is_none() => file = Some(PathBuf::from(arg)),
-            _ => return None,
-        }
-    }
-    Some(Options {
-        mappings,
-        file: file?,
-    })
-}
-
-/// What a file holds at the two places that are written.
-pub(crate) struct Content {
-    /// The bytes at offset zero.
-    pub(crate) head: [u8; STRETCH],
-    /// Where the file ended before it was written.
-    pub(crate) old_size: u64,
-    /// The bytes from there on; `None` as long as there are none.
-    pub(crate) tail: Option<[u8; STRETCH]>,
-}
-
-impl Content {
-    fn written(round: u32, old_size: u64) -> Self {
-        let line = |place| {
-            let text = format!(
-                "{place} of round {round}, by process {}",
-                std::process::id()
-            );
-            let mut bytes = [b'.'; STRETCH];
-            bytes[..text.len()].copy_from_slice(text.as_bytes());
-            bytes[STRETCH - 1] = b'\n';
-            bytes
-        };
-        Self {
-            head: line("head"),
-            old_size,
-            tail: Some(line("tail")),
-        }
-    }
-
-    fn write_to(&self, file: &File) -> io::Result<()> {
-        file.write_all_at(&self.head, 0)?;
-        if let Some(tail) = &self.tail {
-            file.write_all_at(tail, self.old_size)?;
-        }
-        Ok(())
-    }
-
-    /// The file's size when it holds this.
-    pub(crate) fn size(&self) -> u64 {
-        self.old_size + self.tail.map_or(0, |tail| tail.len() as u64)
-    }
-}
-
-/// One line of the report.
-struct Line {
-    name: &'static str,
-    counts: bool,
-    verdict: Verdict,
-}
-
-fn run(options: &Options) -> io::Result<Vec<Line>> {
-    let path: &Path = &options.file;
+fn run(path: &Path) -> io::Result<Vec<Way>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.size() < STRETCH as u64 {
         return Err(io::Error::other(format!(
             "not a regular file of at least {STRETCH} bytes"
         )));
     }
+    let old = Content::old(&File::open(path)?, metadata.size())?;
 
-    let mut head = [0; STRETCH];
-    File::open(path)?.read_exact_at(&mut head, 0)?;
-    let old = Content {
-        head,
-        old_size: metadata.size(),
-        tail: None,
-    };
-
-    // Everything is opened, and has read the old data, before anybody opens for writing.
+    // Everything is opened, and has seen the old data, before anybody opens for writing.
     let mut ways = ways::open_all(path)?;
-    let mut readers = (0..READERS)
-        .map(|_| ReaderProcess::start(path))
-        .collect::<io::Result<Vec<_>>>()?;
-    let mapping = ways::MappedBefore::new(path)?;
-
-    let mut lines: Vec<Line> = ways
-        .iter_mut()
-        .map(|way| Line {
-            name: way.name(),
-            counts: true,
-            verdict: way.compare(&old),
-        })
-        .collect();
-    lines.push(Line {
-        name: "ten processes",
-        counts: true,
-        verdict: reader::compare_all(&mut readers, &old),
-    });
-    lines.push(Line {
-        name: "mmap made before",
-        counts: options.mappings,
-        verdict: mapping.compare(&old),
-    });
-    if let Some(line) = lines
-        .iter()
-        .find(|line| matches!(line.verdict, Verdict::Stale))
-    {
-        return Err(io::Error::other(format!(
-            "{} did not even see the data from before",
-            line.name
-        )));
+    for way in &mut ways {
+        way.look(&old);
+        if matches!(way.verdict(), Verdict::Bad(Trouble::Stale)) {
+            return Err(io::Error::other(format!(
+                "{} did not even see the data from before",
+                way.name()
+            )));
+        }
     }
 
     let writer = OpenOptions::new().write(true).open(path)?;
     let rounds = (1..=2).try_for_each(|round| {
         let new = Content::written(round, metadata.size());
         new.write_to(&writer)?;
-        let verdicts = ways
-            .iter_mut()
-            .map(|way| way.compare(&new))
-            .chain([
-                reader::compare_all(&mut readers, &new),
-                mapping.compare(&new),
-            ])
-            .collect::<Vec<_>>();
-        for (line, verdict) in lines.iter_mut().zip(verdicts) {
-            line.verdict.worsen(verdict);
-        }
+        ways.iter_mut().for_each(|way| way.look(&new));
         Ok::<_, io::Error>(())
     });
 
@@ -191,47 +75,53 @@ fn run(options: &Options) -> io::Result<Vec<Line>> {
     writer.set_len(metadata.size())?;
     writer.set_modified(metadata.modified()?)?;
     rounds?;
-    Ok(lines)
+    Ok(ways)
 }
 
-fn report(lines: &[Line]) -> io::Result<bool> {
+/// Prints what was seen, and says whether all is well.
+fn report(ways: &[Way]) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    for line in lines {
-        let verdict = match &line.verdict {
-            Verdict::Coherent => "coherent".to_owned(),
-            Verdict::Stale => "STALE".to_owned(),
-            Verdict::Unavailable(error) => format!("not offered here: {error}"),
-            Verdict::Failed(error) => format!("FAILED: {error}"),
-        };
-        let note = if line.counts { "" } else { " (not counted)" };
-        writeln!(out, "{:<20} {verdict}{note}", line.name)?;
+    let (mut coherent, mut bad) = (0, 0);
+    for way in ways {
+        match way.verdict() {
+            Verdict::Coherent => coherent += 1,
+            Verdict::Bad(_) => bad += 1,
+            Verdict::Unavailable(_) => {}
+        }
+        writeln!(out, "{:<24} {}", way.name(), way.verdict())?;
     }
-    let counted = || lines.iter().filter(|line| line.counts);
-    let coherent = counted().filter(|line| matches!(line.verdict, Verdict::Coherent));
-    let bad = counted().filter(|line| line.verdict.is_bad()).count();
-    writeln!(
-        out,
-        "{} of {} ways coherent, {bad} not",
-        coherent.count(),
-        counted().count()
-    )?;
+    let all = ways.len();
+    writeln!(out, "{coherent} of {all} ways coherent, {bad} not")?;
     Ok(bad == 0)
 }
 
-fn main() -> ExitCode {
-    let mut args = env::args_os().skip(1).peekable();
-    if args.peek().is_some_and(|arg| arg == reader::FLAG) {
-        return reader::main(args.nth(1));
+/// What is done in a process that this program started.
+fn child(work: fn(OsString) -> io::Result<()>, path: OsString) -> ExitCode {
+    match work(path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coherence: another process: {error}");
+            ExitCode::FAILURE
+        }
     }
-    let Some(options) = parse(args) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+}
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    let file = match args.as_slice() {
+        [flag, path] if flag == reader::FLAG => return child(reader::answer, path.clone()),
+        [flag, path] if flag == holder::FLAG => return child(holder::hold, path.clone()),
+        [file] if !file.as_encoded_bytes().starts_with(b"-") => Path::new(file),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    match run(&options).and_then(|lines| report(&lines)) {
+    match run(file).and_then(|ways| report(&ways)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("coherence: {}: {error}", options.file.display());
+            eprintln!("coherence: {}: {error}", file.display());
             ExitCode::from(2)
         }
     }

@@ -4,10 +4,7 @@
 //! Such a process opens the file, then answers each line `OFFSET LENGTH` on its standard input
 //! with the number of bytes it could read there, in a line, and the bytes.
 
-use crate::{
-    ways::{compare_data, Verdict},
-    Content,
-};
+use crate::ways::{self, Way};
 use std::{
     env,
     ffi::OsString,
@@ -15,14 +12,17 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::FileExt,
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
+
+/// How many there are.
+const READERS: usize = 10;
 
 /// The argument that makes this program such a process.
 pub(crate) const FLAG: &str = "--answer-from";
 
 /// A process that holds the file open.
-pub(crate) struct ReaderProcess {
+struct ReaderProcess {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -37,7 +37,7 @@ fn broken() -> io::Error {
 
 impl ReaderProcess {
     /// Starts a process; its descriptor is open when this returns.
-    pub(crate) fn start(path: &Path) -> io::Result<Self> {
+    fn start(path: &Path) -> io::Result<Self> {
         let mut child = Command::new(env::current_exe()?)
             .arg(FLAG)
             .arg(path)
@@ -75,19 +75,20 @@ impl Drop for ReaderProcess {
     }
 }
 
-/// Whether all of the processes see `content`.
-pub(crate) fn compare_all(readers: &mut [ReaderProcess], content: &Content) -> Verdict {
-    for reader in readers {
-        match compare_data(content, |buf, at| reader.read(buf, at)) {
-            Ok(true) => {}
-            Ok(false) => return Verdict::Stale,
-            Err(error) => return Verdict::Failed(error),
-        }
-    }
-    Verdict::Coherent
+/// Starts the processes.
+pub(crate) fn open(path: &Path) -> io::Result<Way> {
+    let mut readers = (0..READERS)
+        .map(|_| ReaderProcess::start(path))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(Way::new("ten processes", move |content| {
+        readers
+            .iter_mut()
+            .try_for_each(|reader| ways::compare(content, |buf, at| reader.read(buf, at)))
+    }))
 }
 
-fn answer(path: OsString) -> io::Result<()> {
+/// What the program does when it was started as a reading process.
+pub(crate) fn answer(path: OsString) -> io::Result<()> {
     let file = File::open(path)?;
     let mut out = io::stdout().lock();
     for question in io::stdin().lock().lines() {
@@ -100,15 +101,4 @@ fn answer(path: OsString) -> io::Result<()> {
         out.flush()?;
     }
     Ok(())
-}
-
-/// What the program does when it was started as a reading process.
-pub(crate) fn main(path: Option<OsString>) -> ExitCode {
-    match path.ok_or_else(broken).and_then(answer) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("coherence: a reading process: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
