@@ -24,7 +24,10 @@ packages() {
 		;;
 	qemu) printf '%s\n' qemu-system-x86 seabios e2fsprogs util-linux ;;
 	demo) printf '%s\n' mmdebstrap apt-utils ;;
-	test) printf '%s\n' xfsprogs btrfs-progs squashfs-tools erofs-utils libcap-dev busybox-static ;;
+	test)
+		printf '%s\n' xfsprogs btrfs-progs squashfs-tools erofs-utils libcap-dev busybox-static \
+			python3 python3-lmdb locales fontconfig fonts-dejavu-core
+		;;
 	check)
 		printf '%s\n' shellcheck
 		case $codename in
