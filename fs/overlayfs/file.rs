@@ -89,19 +89,19 @@ fn changes(open_flags: u32) -> bool {
 }
 
 fn open_backing(user: &LocalFile, inode: &InodeOf<Overlay>) -> Result<BackingFile> {
-    open_layer(user, inode, inode.real_path()?)
+    open_layer(user, user.flags(), inode, inode.real_path()?)
 }
 
-/// Opens the object `path` of a layer that `inode` stands for, with the flags of
-/// `user` and for it.
+/// Opens the object `path` of a layer that `inode` stands for, for `user`.
 pub(crate) fn open_layer(
     user: &LocalFile,
+    open_flags: u32,
     inode: &InodeOf<Overlay>,
     path: PathRef<'_>,
 ) -> Result<BackingFile> {
     let cred = &inode.super_data().cred;
     with_creds(cred, |_| {
-        let mut open_flags = user.flags() | BACKING_FLAGS;
+        let mut open_flags = open_flags | BACKING_FLAGS;
         if !may_open(path, open_flags)? {
             open_flags &= !flags::O_NOATIME;
         }
@@ -131,19 +131,27 @@ fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     Ok(backing)
 }
 
+/// Whether the layer's file that does the I/O for `file` now is open.
+fn is_open(file: &FileOf<RegularFile>) -> bool {
+    let private = file.private();
+    stands_for(file, &private.first) || private.after_copy_up.as_ref().is_some()
+}
+
+/// Whether `backing` has the data of `file` now: without upper, the file is still
+/// what it was when it was opened.
+fn stands_for(file: &FileOf<RegularFile>, backing: &BackingFile) -> bool {
+    let upper = file.inode().data().upper().and_then(|upper| upper.inode());
+    upper.is_none_or(|upper| core::ptr::eq::<Inode>(backing.inode(), upper))
+}
+
 /// The layer's file that has the data of `file` now.
 fn current(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     let private = file.private();
-    let upper = file.inode().data().upper().and_then(|upper| upper.inode());
-    let stands_for = |backing: &BackingFile| {
-        // Without upper, the file is still what it was when it was opened.
-        upper.is_none_or(|upper| core::ptr::eq::<Inode>(backing.inode(), upper))
-    };
-    if stands_for(&private.first) {
+    if stands_for(file, &private.first) {
         return Ok(&private.first);
     }
     let opened = after_copy_up(file)?;
-    if !stands_for(opened) {
+    if !stands_for(file, opened) {
         return Err(EIO);
     }
     Ok(opened)
@@ -199,7 +207,11 @@ impl FileOperations for RegularFile {
             copy_up::copy_up_data(file.dentry(), data)?;
         }
         file.clear_flags(OPEN_ONLY);
-        OpenRegular::new(open_backing(file, inode)?)
+        let backing = open_backing(file, inode)?;
+        if backing.can_nowait() {
+            file.allow_nowait();
+        }
+        OpenRegular::new(backing)
     }
 
     fn llseek(file: &FileOf<Self>, at: i64, whence: Whence) -> Result<i64> {
@@ -221,6 +233,9 @@ impl FileOperations for RegularFile {
             return Ok(0);
         }
         let file = iocb.file();
+        if iocb.flags().nowait() && !is_open(file) {
+            return Err(EAGAIN);
+        }
         backing(file)?.read_iter(iocb, iter, cred(file))
     }
 
@@ -230,9 +245,12 @@ impl FileOperations for RegularFile {
         }
         let file = iocb.file();
         let inode = file.inode();
-        let _lock = inode.lock();
-        inode.copy_attr()?;
         let flags = iocb.flags();
+        let _lock = match flags.nowait() {
+            true => inode.try_lock().ok_or(EAGAIN)?,
+            false => inode.lock(),
+        };
+        inode.copy_attr()?;
         backing(file)?.write_iter(iocb, iter, flags, cred(file))
     }
 

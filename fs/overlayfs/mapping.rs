@@ -14,7 +14,7 @@ use crate::{
 };
 use kernel::{
     cred::Credential,
-    fs::LocalFile,
+    fs::{file::flags, LocalFile},
     prelude::*,
     static_lock_class,
     sync::aref::ARef, //
@@ -46,7 +46,9 @@ impl Switchable for Overlay {
     fn open_moved(inode: &InodeOf<Self>, old: &LocalFile) -> Result<BackingFile> {
         let dentry = inode.data().upper_data().ok_or(EIO)?;
         let mount = inode.super_data().layers.mount(LayerIndex::UPPER)?;
-        open_layer(old, inode, PathRef::new(mount, dentry)?)
+        // A mapping has no use for direct I/O, which upper may refuse.
+        let open_flags = old.flags() & !flags::O_DIRECT;
+        open_layer(old, open_flags, inode, PathRef::new(mount, dentry)?)
     }
 
     fn cred(sb: &Super) -> &Credential {
@@ -126,17 +128,11 @@ impl PendingSwitches {
     }
 }
 
-/// Adds `inode`, to be tried soon.
+/// Adds `inode`, which was copied up and so is not there yet, to be tried soon.
 fn add(work: &DelayedWork<PendingSwitches>, inode: &InodeOf<Overlay>) {
     let mut pending = work.pending.lock();
-    if !pending
-        .inodes
-        .iter()
-        .any(|other| core::ptr::eq::<InodeOf<Overlay>>(&**other, inode))
-    {
-        // Without memory the mappings are switched when they are used.
-        let _ = pending.inodes.push(inode.into(), GFP_KERNEL);
-    }
+    // Without memory the mappings are switched when they are used.
+    let _ = pending.inodes.push(inode.into(), GFP_KERNEL);
     pending.delay = DELAY.0;
     work.schedule(pending.delay);
 }

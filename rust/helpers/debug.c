@@ -8,6 +8,9 @@
 #include <linux/moduleparam.h>
 #include "mapping.h"
 
+/* Step::MapPages */
+#define VFS_DEBUG_MAP_PAGES	6
+
 static unsigned int switch_delay[9];
 module_param_array(switch_delay, uint, NULL, 0644);
 MODULE_PARM_DESC(switch_delay, "Microseconds to wait at each step of a switch of mappings");
@@ -20,7 +23,12 @@ void vfs_debug_step(unsigned int step)
 {
 	unsigned int delay = step < ARRAY_SIZE(switch_delay) ? READ_ONCE(switch_delay[step]) : 0;
 
-	if (delay)
+	if (!delay)
+		return;
+	/* Pages are mapped around a fault in an RCU read-side critical section. */
+	if (step == VFS_DEBUG_MAP_PAGES)
+		mdelay(DIV_ROUND_UP(delay, 1000));
+	else
 		usleep_range(delay, delay + delay / 8 + 1);
 }
 

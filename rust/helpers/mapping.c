@@ -57,16 +57,27 @@ void vfs_shim_in_flight_end(atomic_t *count)
 		wake_up_var(count);
 }
 
-/* One task at a time waits. */
-void vfs_shim_in_flight_wait(atomic_t *count)
+/*
+ * Waits until @count was zero; what was done before it was counted down is seen
+ * after.  One task at a time waits.
+ */
+void vfs_shim_in_flight_drain(atomic_t *count)
 {
 	might_sleep();
-	in_flight_acquire_all();
 	if (atomic_read(count)) {
 		atomic_add(IN_FLIGHT_WAITER, count);
 		wait_var_event(count, atomic_read(count) == IN_FLIGHT_WAITER);
 		atomic_sub(IN_FLIGHT_WAITER, count);
 	}
+	/* Pairs with atomic_dec_return() in vfs_shim_in_flight_end(). */
+	smp_mb();
+}
+
+/* The same for a task that lockdep is to know to wait for faults. */
+void vfs_shim_in_flight_wait(atomic_t *count)
+{
+	in_flight_acquire_all();
+	vfs_shim_in_flight_drain(count);
 	in_flight_release();
 }
 
@@ -89,6 +100,8 @@ void vfs_shim_wait_for_folio_locks(struct address_space *mapping)
 		folio_batch_release(&batch);
 		cond_resched();
 	}
+	/* Pairs with folio_unlock(): page table entries made under the lock are seen. */
+	smp_mb();
 }
 
 void vfs_shim_fault_lock_folio(struct vm_fault *vmf)
@@ -151,6 +164,11 @@ bool vfs_shim_mm_has_users(struct mm_struct *mm)
 	return atomic_read(&mm->mm_users) > 0;
 }
 
+bool vfs_shim_mmget_not_zero(struct mm_struct *mm)
+{
+	return mmget_not_zero(mm);
+}
+
 int vfs_shim_mmap_write_lock_killable(struct mm_struct *mm)
 {
 	return mmap_write_lock_killable(mm);
@@ -184,6 +202,18 @@ int vfs_shim_vma_start_write_killable(struct vm_area_struct *vma)
 {
 	mmap_assert_write_locked(vma->vm_mm);
 	return vma_start_write_killable(vma);
+}
+
+/* Gives @vma, which is write-locked, operations without private data. */
+void vfs_shim_vma_set_ops(struct vm_area_struct *vma, const struct vm_operations_struct *ops)
+{
+	struct address_space *mapping = vma->vm_file->f_mapping;
+
+	/* Who walks the tree looks at the operations. */
+	i_mmap_lock_write(mapping);
+	vma->vm_private_data = NULL;
+	vma->vm_ops = ops;
+	i_mmap_unlock_write(mapping);
 }
 
 /*

@@ -102,6 +102,11 @@ int vfs_shim_inode_lock_killable(struct inode *inode)
 	return inode_lock_killable(inode);
 }
 
+bool vfs_shim_inode_trylock(struct inode *inode)
+{
+	return inode_trylock(inode);
+}
+
 void vfs_shim_inode_unlock(struct inode *inode)
 {
 	inode_unlock(inode);
@@ -409,9 +414,9 @@ void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func)
 	INIT_DELAYED_WORK(work, func);
 }
 
-void vfs_shim_queue_delayed_work(struct delayed_work *work, unsigned int ms)
+void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms)
 {
-	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
+	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
 
 void vfs_shim_synchronize_rcu_expedited(void)

@@ -32,6 +32,7 @@ struct kmem_cache *vfs_shim_create_inode_cache(const char *name, unsigned int si
 					       unsigned int align, void (*ctor)(void *));
 void vfs_shim_inode_lock(struct inode *inode);
 int vfs_shim_inode_lock_killable(struct inode *inode);
+bool vfs_shim_inode_trylock(struct inode *inode);
 void vfs_shim_inode_unlock(struct inode *inode);
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap);
 void vfs_shim_copy_times(struct inode *to, struct inode *from);
@@ -59,7 +60,7 @@ u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 void vfs_shim_synchronize_rcu_expedited(void);
 bool vfs_shim_switch_mappings(void);
 void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func);
-void vfs_shim_queue_delayed_work(struct delayed_work *work, unsigned int ms);
+void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);
 void vfs_shim_put_write_access(struct inode *inode);
 
@@ -96,8 +97,8 @@ static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
 static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
-static const unsigned int vfs_const_FMODE_BACKING = (__force unsigned int)FMODE_BACKING;
 static const unsigned int vfs_const_FMODE_LSEEK = (__force unsigned int)FMODE_LSEEK;
+static const unsigned int vfs_const_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
 static const unsigned int vfs_const_FMODE_OPENED = (__force unsigned int)FMODE_OPENED;
 static const unsigned int vfs_const_FMODE_CAN_ODIRECT = (__force unsigned int)FMODE_CAN_ODIRECT;
 static const unsigned int vfs_const_SPLICE_F_MOVE = SPLICE_F_MOVE;

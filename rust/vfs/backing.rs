@@ -91,6 +91,12 @@ impl BackingFile {
         .map(Self)
     }
 
+    /// Whether reading and writing can be told not to wait, see `FMODE_NOWAIT`.
+    pub fn can_nowait(&self) -> bool {
+        // SAFETY: The file is open, and its mode is set before it is.
+        unsafe { (*self.as_ptr()).f_mode & raw::vfs_const_FMODE_NOWAIT != 0 }
+    }
+
     /// Makes the flags that can change while a file is open those of `user`,
     /// but for `kept`: the layer's filesystem is asked as `fcntl()` would.
     pub fn follow_flags(&self, user: &LocalFile, kept: u32) -> Result {

@@ -51,10 +51,10 @@ impl<T: Work> DelayedWork<T> {
         })
     }
 
-    /// Has the work done after some milliseconds, unless it is scheduled already.
+    /// Has the work done after some milliseconds from now, see `mod_delayed_work()`.
     pub fn schedule(&self, milliseconds: u32) {
         // SAFETY: The work was initialised, and is taken back before it is dropped.
-        unsafe { raw::vfs_shim_queue_delayed_work(self.raw.get(), milliseconds) };
+        unsafe { raw::vfs_shim_mod_delayed_work(self.raw.get(), milliseconds) };
     }
 
     /// Takes the work back, and waits if it is being done. Must not be called by

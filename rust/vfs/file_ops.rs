@@ -208,12 +208,6 @@ impl<T: FileOperations> FileOf<T> {
         unsafe { DentryOf::from_raw((*self.0.get()).__bindgen_anon_1.f_path.dentry) }
     }
 
-    /// Whether it works for a file of a filesystem that is stacked on this one.
-    pub(crate) fn is_backing(&self) -> bool {
-        // SAFETY: The file is open, and its mode is set before it is.
-        unsafe { (*self.as_raw()).f_mode & raw::vfs_const_FMODE_BACKING != 0 }
-    }
-
     /// The position, for a caller that has the descriptor's position lock, as
     /// `llseek` does.
     pub fn pos(&self) -> i64 {
@@ -278,6 +272,13 @@ impl<F: FileSystem> OpeningFile<F> {
     pub fn dentry(&self) -> &DentryOf<F> {
         // SAFETY: The path is set before the file is opened.
         unsafe { DentryOf::from_raw((*self.0.get()).__bindgen_anon_1.f_path.dentry) }
+    }
+
+    /// Reading and writing can be told not to wait: `FMODE_NOWAIT`. Operations look
+    /// at [`IocbFlags::nowait`].
+    pub fn allow_nowait(&self) {
+        // SAFETY: The file is the current task's alone until it is open.
+        unsafe { (*self.0.get()).f_mode |= raw::vfs_const_FMODE_NOWAIT };
     }
 
     /// Takes away flags, `O_*`, that were acted upon.

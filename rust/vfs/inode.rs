@@ -136,6 +136,15 @@ impl Inode {
         }
     }
 
+    /// Locks the inode for modification if nobody has, see `inode_trylock()`.
+    pub fn try_lock(&self) -> Option<InodeLock<'_>> {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_trylock(self.as_ptr()) }.then(|| InodeLock {
+            inode: self,
+            _task: NotThreadSafe,
+        })
+    }
+
     /// Whether the current task owns the inode or has the right to act as its
     /// owner, see `inode_owner_or_capable()`.
     pub fn owner_or_capable(&self, idmap: IdMap<'_>) -> bool {

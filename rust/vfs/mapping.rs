@@ -44,7 +44,8 @@
 //!
 //! # What a mapping that is not switched yet cannot do
 //!
-//! Faults without `FAULT_FLAG_ALLOW_RETRY` (`ptrace()`, `/proc/PID/mem`) fail.
+//! Faults without `FAULT_FLAG_ALLOW_RETRY` (`ptrace()`, `/proc/PID/mem`, drivers that
+//! pin pages by `pin_user_pages()`) fail.
 //! `MADV_COLLAPSE` asks no function of `vm_ops` and maps a huge folio of the old
 //! file, until the mapping is switched. For this reason the filesystem calls
 //! [`switch_unlocked`] until nothing is left.
@@ -54,10 +55,11 @@
 //! In this order:
 //!
 //! 1. the caller's locks of its inodes;
-//! 2. `mmap_lock`, only ever tried but in a fault's bounce, which holds nothing;
+//! 2. `mmap_lock`, only ever tried but in a fault's bounce, which has given it up;
 //!    the lock of the mapping (`vma_start_write()`) follows;
 //! 3. a fault in flight, for lockdep a lock that faults hold shared;
-//! 4. `SharedMappings`' list; `i_mmap_rwsem` of one address space at a time;
+//! 4. `SharedMappings`' list, under which nothing is waited for; `i_mmap_rwsem` of
+//!    one address space at a time;
 //! 5. what the layer's filesystem takes in a fault.
 //!
 //! What the switch waits for, it does not have: a fault in flight waits for I/O of
@@ -137,7 +139,7 @@ impl PinnedDrop for Inner {
         // A fault handler that gave up its locks may have outlived its mapping. It has nothing left
         // to do but to count itself out.
         // SAFETY: The count was initialised.
-        unsafe { raw::vfs_shim_in_flight_wait(self.in_flight.get()) };
+        unsafe { raw::vfs_shim_in_flight_drain(self.in_flight.get()) };
     }
 }
 
@@ -210,8 +212,12 @@ impl Inner {
         if let Some(first) = self.first.as_ref() {
             call(first);
         }
-        for other in self.others.lock().iter() {
-            call(other);
+        // It only grows. Who maps another one must not wait for what is done here.
+        let other = |index| self.others.lock().get(index).cloned();
+        let mut index = 0;
+        while let Some(inode) = other(index) {
+            call(&inode);
+            index += 1;
         }
     }
 }
@@ -248,14 +254,15 @@ pub fn prepare<T>(file: &FileOf<T>, mapped: SharedMapped<'_, T>) -> Result
 where
     T: FileOperations<Fs: Switchable>,
 {
-    if file.is_backing() {
-        // It is a layer of another overlay, whose mapping this is.
-        return Ok(());
-    }
     let (inode, vma) = (file.inode(), mapped.0.as_ptr());
     // SAFETY: The mapping is the current task's alone, and has a file. Its operations are those of a
     // filesystem, which are static.
     unsafe {
+        if !core::ptr::eq(raw::vfs_shim_file_user_inode((*vma).vm_file), inode.as_ptr()) {
+            // It is a layer of another stacked filesystem, whose mapping this is; or its filesystem
+            // has put a file of its own there.
+            return Ok(());
+        }
         let Some(real) = (*vma).vm_ops.as_ref().filter(|ops| ops.fault.is_some()) else {
             return Ok(());
         };
@@ -318,18 +325,21 @@ pub fn switch<F: Switchable>(inode: &InodeOf<F>) {
 /// Switches those of the inode's mappings, after [`switch`], whose memory map is
 /// not locked. Answers how many are left.
 ///
-/// Waits for no lock of a memory map. Opens files and may read what is locked in
-/// memory (`mlock()`): the caller holds no locks of upper.
+/// Only tries to lock memory maps, and then waits for faults in the mapping. Opens
+/// files, and reads what is locked in memory (`mlock()`) with the memory map locked
+/// shared: the caller holds no locks of upper.
 pub fn switch_unlocked<F: Switchable>(inode: &InodeOf<F>) -> usize {
     let Some(mappings) = F::mappings(inode).get() else {
         return 0;
     };
     let mut victims = KVVec::new();
-    let mut left = 0;
-    mappings.for_each(|space| left += vma::find::<F>(inode, space, &mut victims));
+    mappings.for_each(|space| vma::find::<F>(inode, space, &mut victims));
     let mut last = None;
     for victim in victims {
-        left += usize::from(!victim.switch_unlocked::<F>(inode, &mut last));
+        victim.switch_unlocked::<F>(inode, &mut last);
     }
+    // Not those that were found: mappings are copied by fork, and moved.
+    let mut left = 0;
+    mappings.for_each(|space| left += vma::count::<F>(inode, space));
     left
 }

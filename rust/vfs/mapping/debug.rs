@@ -29,11 +29,11 @@ pub(super) enum Step {
     BetweenTrees,
 }
 
-/// Waits as long as the parameter for the step says. May sleep.
+/// Waits as long as the parameter for the step says: sleeps, but for `MapPages`.
 #[inline]
 pub(super) fn step(step: Step) {
     #[cfg(rovl_debug)]
-    // SAFETY: May be called wherever sleeping is allowed.
+    // SAFETY: All steps but one, which does not sleep, are where sleeping is allowed.
     unsafe {
         crate::raw::vfs_debug_step(step as u32)
     };

@@ -57,15 +57,14 @@ pub(super) fn bus_error() -> *const raw::vm_operations_struct {
     unsafe extern "C" fn fault(_vmf: *mut raw::vm_fault) -> raw::vm_fault_t {
         raw::vm_fault_reason_VM_FAULT_SIGBUS
     }
-    const OPS: raw::vm_operations_struct = raw::vm_operations_struct {
-        fault: Some(fault),
-        // SAFETY: All other fields are optional function pointers, or null.
-        ..unsafe { core::mem::zeroed() }
-    };
     struct Ops(raw::vm_operations_struct);
     // SAFETY: The table is never written.
     unsafe impl Sync for Ops {}
-    static BUS_ERROR: Ops = Ops(OPS);
+    static BUS_ERROR: Ops = Ops(raw::vm_operations_struct {
+        fault: Some(fault),
+        // SAFETY: All other fields are optional function pointers, or null.
+        ..unsafe { core::mem::zeroed() }
+    });
     &BUS_ERROR.0
 }
 
@@ -114,9 +113,6 @@ impl<F: Switchable> Tables<F> {
                             huge_fault: real.huge_fault.and(Some(Self::huge_fault)),
                             // It was called when the mapping was made.
                             mapped: None,
-                            // The pages of a moved file cannot be supplied by a process.
-                            #[cfg(CONFIG_USERFAULTFD)]
-                            uffd_ops: core::ptr::null(),
                             ..*real
                         },
                         real,

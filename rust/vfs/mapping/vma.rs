@@ -100,19 +100,24 @@ pub(super) struct Victim {
     address: usize,
 }
 
-/// Adds the mappings of `inode` in `space` that have to be switched to `victims`;
-/// answers how many did not fit into memory.
+/// How many mappings of `inode` in `space` have to be switched.
+pub(super) fn count<F: Switchable>(inode: &InodeOf<F>, space: NonNull<raw::address_space>) -> usize {
+    let mut count = 0;
+    for_each(inode, space, |_| count += 1);
+    count
+}
+
+/// Adds the mappings of `inode` in `space` that have to be switched to `victims`,
+/// as far as there is memory.
 pub(super) fn find<F: Switchable>(
     inode: &InodeOf<F>,
     space: NonNull<raw::address_space>,
     victims: &mut KVVec<Victim>,
-) -> usize {
-    let mut count = 0;
-    for_each(inode, space, |_| count += 1);
+) {
+    let count = count(inode, space);
     if count == 0 || victims.reserve(count, GFP_KERNEL).is_err() {
-        return count;
+        return;
     }
-    let mut left = 0;
     for_each(inode, space, |vma| {
         // SAFETY: A mapping that is in a tree has a memory map, whose memory outlives that.
         let victim = unsafe {
@@ -122,11 +127,8 @@ pub(super) fn find<F: Switchable>(
             }
         };
         // More may have come since they were counted: memory cannot be had here.
-        if victims.push_within_capacity(victim).is_err() {
-            left += 1;
-        }
+        let _ = victims.push_within_capacity(victim);
     });
-    left
 }
 
 /// A file that replaced another, in a mapping.
@@ -139,24 +141,24 @@ pub(super) struct Replacement {
 }
 
 impl Victim {
-    /// Switches it if its memory map is not locked; answers whether it need not
-    /// be tried again. `last` is what was opened for the one before.
+    /// Switches it if its memory map is not locked. `last` is what was opened for
+    /// the one before.
     pub(super) fn switch_unlocked<F: Switchable>(
         self,
         inode: &InodeOf<F>,
         last: &mut Option<Replacement>,
-    ) -> bool {
+    ) {
         loop {
             let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
-                return false;
+                return;
             };
             // SAFETY: The memory of the map is kept.
             if !unsafe { raw::vfs_shim_mm_has_users(self.mm.as_raw()) } {
                 // The process exits.
-                return true;
+                return;
             }
             let Some(vma) = mm.find::<F>(self.address, inode) else {
-                return true;
+                return;
             };
             // SAFETY: The memory map is locked, and the mapping has a file.
             let file = unsafe { File::from_raw_file((*vma).vm_file) };
@@ -172,7 +174,7 @@ impl Victim {
             match F::open_moved(inode, &of) {
                 Ok(file) => *last = Some(Replacement { of, file }),
                 // Who uses the mapping will be told.
-                Err(_) => return false,
+                Err(_) => return,
             }
         }
     }
@@ -230,26 +232,20 @@ impl WriteLocked {
     /// it, to the file `to`; or if that could not be opened, makes their users
     /// see a bus error. What is locked in memory is read.
     ///
-    /// Answers false if there was no memory, or the task was killed.
+    /// Those for which there was no memory, or the task was killed, are left.
     pub(super) fn switch<F: Switchable>(
         self,
         vma: *mut raw::vm_area_struct,
         inode: &InodeOf<F>,
         to: Result<&BackingFile>,
-    ) -> bool {
-        let mut done = true;
-        let mut locked: Option<Range<usize>> = None;
+    ) {
+        let mut any_locked = false;
         let mut one = |vma: *mut raw::vm_area_struct| {
             // SAFETY: The memory map is locked for writing, and `find` has found the mapping.
             unsafe {
-                if (*vma).__bindgen_anon_2.vm_flags & raw::vfs_const_VM_LOCKED != 0 {
-                    let this = range(vma);
-                    locked = Some(match &locked {
-                        Some(other) => other.start.min(this.start)..other.end.max(this.end),
-                        None => this,
-                    });
-                }
-                done &= switch_one::<F>(vma, inode, to).is_ok();
+                any_locked |= is_read_when_locked(vma);
+                // If it fails it is found again.
+                let _ = switch_one::<F>(vma, inode, to);
             }
         };
         // SAFETY: The memory map is locked.
@@ -271,30 +267,66 @@ impl WriteLocked {
             all.start = unsafe { range(vma) }.start;
             one(vma);
         }
-        if let Some(locked) = locked {
-            self.populate(locked);
+        if any_locked {
+            self.populate(all);
         }
-        done
     }
 
-    /// Reads what is mapped in a range, all of it locked in memory.
-    fn populate(self, range: Range<usize>) {
+    /// Reads what is locked in memory of a range that is mapped without gaps, as
+    /// `mm_populate()` does it.
+    fn populate(self, all: Range<usize>) {
         let mm = self.0;
-        core::mem::forget(self);
-        // SAFETY: The map was locked for writing by this task, and is unlocked below.
-        unsafe { raw::vfs_shim_mmap_write_downgrade(mm) };
-        let mut address = range.start;
-        while address < range.end && !crate::file::killed() {
-            // SAFETY: The map is locked. Without the last argument the lock is not given up.
-            let ret = unsafe { raw::fixup_user_fault(mm, address, 0, core::ptr::null_mut()) };
-            if ret != 0 {
-                // Beyond the end of the file, or unreadable: `mlock()` ignores it as well.
-                break;
-            }
-            address = address.saturating_add(kernel::page::PAGE_SIZE);
+        // A process that exits would have it unmapped while it is being mapped.
+        // SAFETY: The map is valid.
+        if !unsafe { raw::vfs_shim_mmget_not_zero(mm) } {
+            return;
         }
-        // SAFETY: As above.
-        unsafe { raw::vfs_shim_mmap_read_unlock(mm) };
+        core::mem::forget(self);
+        // SAFETY: The map was locked for writing by this task, and is unlocked below; mappings do
+        // not change in between.
+        unsafe {
+            raw::vfs_shim_mmap_write_downgrade(mm);
+            let mut address = all.start;
+            while address < all.end {
+                let vma = raw::find_vma(mm, address);
+                if vma.is_null() {
+                    break;
+                }
+                if is_read_when_locked(vma) {
+                    read_pages(mm, range(vma));
+                }
+                address = range(vma).end;
+            }
+            raw::vfs_shim_mmap_read_unlock(mm);
+            raw::mmput_async(mm);
+        }
+    }
+}
+
+/// Whether the pages of a mapping are read when it is locked in memory.
+///
+/// # Safety
+///
+/// The memory map of `vma` is locked.
+unsafe fn is_read_when_locked(vma: *mut raw::vm_area_struct) -> bool {
+    const ON_FAULT: usize = raw::vfs_const_VM_LOCKONFAULT;
+    // SAFETY: By the safety requirements.
+    let flags = unsafe { (*vma).__bindgen_anon_2.vm_flags };
+    flags & (raw::vfs_const_VM_LOCKED | ON_FAULT) == raw::vfs_const_VM_LOCKED
+}
+
+/// Has the pages of a mapping faulted in, up to one that cannot be.
+///
+/// # Safety
+///
+/// `mm` is locked shared, and has users.
+unsafe fn read_pages(mm: *mut raw::mm_struct, range: Range<usize>) {
+    for address in range.step_by(kernel::page::PAGE_SIZE) {
+        // SAFETY: By the safety requirements. Without the last argument the lock is not given up.
+        let ret = unsafe { raw::fixup_user_fault(mm, address, 0, core::ptr::null_mut()) };
+        if ret != 0 || crate::file::killed() {
+            return;
+        }
     }
 }
 
@@ -371,8 +403,7 @@ unsafe fn switch_one<F: Switchable>(
             close(vma);
         }
         let Ok(moved) = moved else {
-            (*vma).vm_private_data = core::ptr::null_mut();
-            (*vma).vm_ops = table::bus_error();
+            raw::vfs_shim_vma_set_ops(vma, table::bus_error());
             return Ok(());
         };
         raw::vfs_shim_rmap_remove(vma, (*(*vma).vm_file).f_mapping);
@@ -388,5 +419,5 @@ unsafe fn switch_one<F: Switchable>(
 
 /// Whether it may work at another time, so that a fault is to be tried again.
 pub(super) fn is_transient(err: Error) -> bool {
-    [ENOMEM, EINTR, EAGAIN, ERESTARTSYS, ENFILE, EMFILE].contains(&err)
+    [ENOMEM, EINTR, EAGAIN, ERESTARTSYS].contains(&err)
 }
