@@ -87,8 +87,8 @@ mod debug;
 mod table;
 mod vma;
 
-pub use table::Tables;
 use debug::Step;
+pub use table::Tables;
 
 /// A filesystem whose files' data may move.
 pub trait Switchable: FileSystem {
@@ -258,7 +258,10 @@ where
     // SAFETY: The mapping is the current task's alone, and has a file. Its operations are those of a
     // filesystem, which are static.
     unsafe {
-        if !core::ptr::eq(raw::vfs_shim_file_user_inode((*vma).vm_file), inode.as_ptr()) {
+        if !core::ptr::eq(
+            raw::vfs_shim_file_user_inode((*vma).vm_file),
+            inode.as_ptr(),
+        ) {
             // It is a layer of another stacked filesystem, whose mapping this is; or its filesystem
             // has put a file of its own there.
             return Ok(());
@@ -266,9 +269,9 @@ where
         let Some(real) = (*vma).vm_ops.as_ref().filter(|ops| ops.fault.is_some()) else {
             return Ok(());
         };
-        let prepared = F_::<T>::mappings(inode)
+        let prepared = FsOf::<T>::mappings(inode)
             .add(Inode::from_raw((*(*(*vma).vm_file).f_mapping).host))
-            .and_then(|()| F_::<T>::tables(inode.super_data()).get(real));
+            .and_then(|()| FsOf::<T>::tables(inode.super_data()).get(real));
         match prepared {
             Ok(ops) => (*vma).vm_ops = ops,
             Err(err) => {
@@ -284,7 +287,7 @@ where
 }
 
 /// The filesystem of files of `T`.
-type F_<T> = <T as FileOperations>::Fs;
+type FsOf<T> = <T as FileOperations>::Fs;
 
 /// Makes the shared mappings of `inode` show the file that has its data now. The
 /// filesystem has published that, so that [`Switchable::has_moved`] is true, and

@@ -54,6 +54,9 @@ impl<F> Default for Tables<F> {
 
 /// The operations of a mapping whose data has moved to where it cannot be read.
 pub(super) fn bus_error() -> *const raw::vm_operations_struct {
+    /// # Safety
+    ///
+    /// `vm_operations_struct.fault`.
     unsafe extern "C" fn fault(_vmf: *mut raw::vm_fault) -> raw::vm_fault_t {
         raw::vm_fault_reason_VM_FAULT_SIGBUS
     }
@@ -140,7 +143,10 @@ impl<F: Switchable> Tables<F> {
             let vma = (*vmf).__bindgen_anon_1.vma;
             let user = raw::backing_file_user_path((*vma).vm_file);
             let table = (*vma).vm_ops.cast::<Table>();
-            (InodeOf::from_raw((*(*user).dentry).d_inode), &*(*table).real)
+            (
+                InodeOf::from_raw((*(*user).dentry).d_inode),
+                &*(*table).real,
+            )
         }
     }
 

@@ -101,7 +101,10 @@ pub(super) struct Victim {
 }
 
 /// How many mappings of `inode` in `space` have to be switched.
-pub(super) fn count<F: Switchable>(inode: &InodeOf<F>, space: NonNull<raw::address_space>) -> usize {
+pub(super) fn count<F: Switchable>(
+    inode: &InodeOf<F>,
+    space: NonNull<raw::address_space>,
+) -> usize {
     let mut count = 0;
     for_each(inode, space, |_| count += 1);
     count
@@ -221,9 +224,8 @@ impl WriteLocked {
         // SAFETY: The map is locked.
         unsafe {
             let vma = raw::find_vma(self.0, address);
-            let found = !vma.is_null()
-                && range(vma).contains(&address)
-                && is_switchable::<F>(vma, inode);
+            let found =
+                !vma.is_null() && range(vma).contains(&address) && is_switchable::<F>(vma, inode);
             found.then_some(vma)
         }
     }

@@ -48,7 +48,10 @@ fn run() -> Result<bool> {
         rows.push(Row {
             operation,
             bare: match operation.exists_bare() {
-                true => Some(measure::median(operation, &Bed::new(directory, Kind::Bare)?)?),
+                true => Some(measure::median(
+                    operation,
+                    &Bed::new(directory, Kind::Bare)?,
+                )?),
                 false => None,
             },
             c: measure::median(operation, &Bed::new(directory, Kind::C)?)?,
@@ -81,7 +84,13 @@ fn judge(rows: &[Row]) -> bool {
     };
     for row in rows.iter().filter(|row| row.operation.has_limit()) {
         let holds = row.rovl * 100 <= row.c * LIMIT;
-        claim(holds, format!("cost/{}", row.operation.name().replace(", ", "-").replace(' ', "-")));
+        claim(
+            holds,
+            format!(
+                "cost/{}",
+                row.operation.name().replace(", ", "-").replace(' ', "-")
+            ),
+        );
     }
     let copy_up = |mappings| {
         rows.iter()

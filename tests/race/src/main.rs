@@ -74,10 +74,15 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
 /// Makes files, mounts, has them read and written, and cleans up.
 fn round(arena: &Arena, fstype: &str, upper: &Path, lower: &Path) -> Result<(), Box<dyn Error>> {
-    let dirs: Vec<PathBuf> = [(lower, "lower"), (upper, "upper"), (upper, "work"), (upper, "merged")]
-        .iter()
-        .map(|(base, name)| base.join(name))
-        .collect();
+    let dirs: Vec<PathBuf> = [
+        (lower, "lower"),
+        (upper, "upper"),
+        (upper, "work"),
+        (upper, "merged"),
+    ]
+    .iter()
+    .map(|(base, name)| base.join(name))
+    .collect();
     for dir in &dirs {
         fs::create_dir_all(dir)?;
     }
@@ -89,7 +94,9 @@ fn round(arena: &Arena, fstype: &str, upper: &Path, lower: &Path) -> Result<(), 
 
     let mut children = Vec::new();
     for seed in 0..READERS {
-        children.push(fork(|| reader::run(arena, &dirs[3], THREADS, seed as u64 + 1))?);
+        children.push(fork(|| {
+            reader::run(arena, &dirs[3], THREADS, seed as u64 + 1)
+        })?);
     }
     let mut writers = Vec::new();
     for first in 0..WRITERS {
