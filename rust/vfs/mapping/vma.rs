@@ -151,7 +151,8 @@ impl Victim {
         inode: &InodeOf<F>,
         last: &mut Option<Replacement>,
     ) {
-        loop {
+        // Once more after opening a file; not for ever for who keeps mapping others there.
+        for _ in 0..2 {
             let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
                 return;
             };
