@@ -118,6 +118,7 @@ areas! {
     mapping_size,
     mapping_advice,
     mapping_sources,
+    mapping_swap,
     mapping_futex,
     mapping_proc,
     mapping_shapes,
