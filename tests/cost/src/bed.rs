@@ -3,9 +3,10 @@
 //! What is measured on.
 
 use crate::measure::Result;
+use rustix::mount::{mount, unmount, MountFlags, UnmountFlags};
 use std::{
     ffi::CString,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -55,20 +56,8 @@ impl Bed {
             dir("upper"),
             dir("work")
         ))?;
-        let (fstype, target) = (CString::new(fstype)?, CString::new(dir("merged"))?);
-        // SAFETY: All are strings.
-        let ret = unsafe {
-            libc::mount(
-                fstype.as_ptr(),
-                target.as_ptr(),
-                fstype.as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            )
-        };
-        if ret != 0 {
-            return Err(format!("mount: {}", io::Error::last_os_error()).into());
-        }
+        let merged = self.base.join("merged");
+        mount(fstype, merged, fstype, MountFlags::empty(), &*options)?;
         Ok(())
     }
 
@@ -83,10 +72,7 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         if self.mounted {
-            if let Ok(target) = CString::new(self.base.join("merged").display().to_string()) {
-                // SAFETY: A string.
-                unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
-            }
+            let _ = unmount(self.base.join("merged"), UnmountFlags::DETACH);
         }
         let _ = fs::remove_dir_all(&self.base);
     }

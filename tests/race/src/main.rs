@@ -17,6 +17,10 @@ mod reader;
 mod writer;
 
 use arena::Arena;
+use rustix::{
+    io::Errno,
+    mount::{mount, unmount, MountFlags, UnmountFlags},
+};
 use std::{
     env,
     error::Error,
@@ -89,7 +93,7 @@ fn round(arena: &Arena, fstype: &str, upper: &Path, lower: &Path) -> Result<(), 
     for index in 0..FILES {
         fs::write(dirs[0].join(file_name(index)), vec![0; PAGES * PAGE])?;
     }
-    mount(fstype, &dirs)?;
+    mount_overlay(fstype, &dirs)?;
     arena.begin();
 
     let mut children = Vec::new();
@@ -110,7 +114,7 @@ fn round(arena: &Arena, fstype: &str, upper: &Path, lower: &Path) -> Result<(), 
     for pid in children {
         good &= wait(pid)?;
     }
-    unmount(&dirs[3])?;
+    unmount_overlay(&dirs[3])?;
     for dir in &dirs {
         fs::remove_dir_all(dir)?;
     }
@@ -155,47 +159,27 @@ pub fn wait(pid: libc::pid_t) -> io::Result<bool> {
     Ok(status == 0)
 }
 
-fn c_string(path: &Path) -> Result<CString, Box<dyn Error>> {
-    Ok(CString::new(path.to_str().ok_or("a path is not UTF-8")?)?)
-}
-
-fn mount(fstype: &str, dirs: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+fn mount_overlay(fstype: &str, dirs: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let options = CString::new(format!(
         "lowerdir={},upperdir={},workdir={}",
         dirs[0].display(),
         dirs[1].display(),
         dirs[2].display()
     ))?;
-    let (fstype, target) = (CString::new(fstype)?, c_string(&dirs[3])?);
-    // SAFETY: All are strings.
-    let ret = unsafe {
-        libc::mount(
-            fstype.as_ptr(),
-            target.as_ptr(),
-            fstype.as_ptr(),
-            0,
-            options.as_ptr().cast(),
-        )
-    };
-    if ret != 0 {
-        return Err(format!("mount: {}", io::Error::last_os_error()).into());
-    }
-    Ok(())
+    mount(fstype, &dirs[3], fstype, MountFlags::empty(), &*options)
+        .map_err(|error| format!("mount: {error}").into())
 }
 
-fn unmount(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let target = c_string(dir)?;
+fn unmount_overlay(dir: &Path) -> Result<(), Box<dyn Error>> {
     // What switches mappings may have a file for a moment longer than its user.
     let end = Instant::now() + Duration::from_secs(5);
     loop {
-        // SAFETY: A string.
-        if unsafe { libc::umount(target.as_ptr()) } == 0 {
-            return Ok(());
+        match unmount(dir, UnmountFlags::empty()) {
+            Ok(()) => return Ok(()),
+            Err(Errno::BUSY) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(format!("umount: {error}").into()),
         }
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > end {
-            return Err(format!("umount: {error}").into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }

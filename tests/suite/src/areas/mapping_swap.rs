@@ -43,7 +43,10 @@ impl Swap {
             must("write", file.write_all_at(&[0; PAGE], (page * PAGE) as u64));
         }
         must("fsync", file.sync_all());
-        must("chmod", set_permissions(&path, Permissions::from_mode(0o600)));
+        must(
+            "chmod",
+            set_permissions(&path, Permissions::from_mode(0o600)),
+        );
         let this = Self(path);
         // SAFETY: a string.
         must("swapon", this.call(|path| unsafe { libc::swapon(path, 0) }));
@@ -61,7 +64,10 @@ impl Swap {
     #[track_caller]
     fn assert_used(&self) {
         let swaps = must("read /proc/swaps", read_to_string("/proc/swaps"));
-        let used = swaps.lines().nth(1).and_then(|line| line.split_whitespace().nth(3));
+        let used = swaps
+            .lines()
+            .nth(1)
+            .and_then(|line| line.split_whitespace().nth(3));
         assert_ne!(used, Some("0"), "nothing was swapped out:\n{swaps}");
     }
 
