@@ -97,7 +97,7 @@ pub const ONE_FILESYSTEM: Selection = Selection {
 /// What depends on how each filesystem does its part.
 pub const EVERYWHERE: Selection = Selection {
     full: &[TMPFS, MIXED, EXT4, XFS, BTRFS],
-    quick: &[TMPFS, EXT4],
+    quick: &[EXT4],
 };
 /// What needs filesystems that keep files on a disk.
 pub const DISKS: Selection = Selection {
