@@ -26,9 +26,9 @@ tests! {
 }
 
 /// How many files are copied up, one after the other.
-const FILES: usize = 150;
+const FILES: usize = 60;
 /// The last value that is written to each.
-const LAST: u32 = 12;
+const LAST: u32 = 8;
 /// Two pages: the value is at the start of each.
 const SIZE: usize = 2 * PAGE;
 
