@@ -74,6 +74,11 @@ impl Identity {
         })
     }
 
+    /// Whether the layers are on several filesystems.
+    pub(crate) fn has_several(&self) -> bool {
+        self.several
+    }
+
     /// The overlay's number for number `ino` of filesystem `fsid`.
     ///
     /// Fails with `ENOMEM` when a number cannot be remembered.

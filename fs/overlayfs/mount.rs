@@ -87,6 +87,7 @@ fn fill_super_as_mounter(
         _ => None,
     };
 
+    let mut config = context.config;
     let mut known = KVec::new();
     if let Some(upper) = &upper {
         let root = PathRef::new(upper.mount(), upper.mount().root())?;
@@ -103,10 +104,10 @@ fn fill_super_as_mounter(
     for path in &context.lower {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
         let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
-        let uuid = context.uuid.of_lower(path.mount().super_block());
+        let uuid = config.uuid.of_lower(path.mount().super_block());
         let unique_uuid = filesystems
             .iter()
-            .filter(|sb| context.uuid.of_lower(sb) == uuid)
+            .filter(|sb| config.uuid.of_lower(sb) == uuid)
             .count()
             == 1;
         let numbering = Numbering::of(path.borrow())?;
@@ -119,9 +120,13 @@ fn fill_super_as_mounter(
             GFP_KERNEL,
         )?;
     }
-    let (uuid_mode, uuid) = match &upper {
-        Some(upper) => context.uuid.with_upper(fc, upper),
-        None => (context.uuid.without_upper(fc), Uuid::NULL),
+    let uuid = match &upper {
+        Some(upper) => {
+            let (mode, uuid) = config.uuid.with_upper(fc, upper);
+            config.uuid = mode;
+            uuid
+        }
+        None => Uuid::NULL,
     };
     sb.set_uuid(*uuid.as_bytes());
     let readonly = upper.is_none();
@@ -142,7 +147,7 @@ fn fill_super_as_mounter(
             },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
             name_len,
-            uuid: uuid_mode,
+            config,
             lowerdir: core::mem::take(&mut context.lowerdir),
             mapping_tables: Tables::default(),
             pending_switches: PendingSwitches::new()?,

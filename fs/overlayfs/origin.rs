@@ -44,7 +44,7 @@ pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> 
             continue;
         }
         let lower_sb = mount.super_block();
-        if sb.uuid.of_lower(lower_sb) != handle.uuid() || !lower_sb.can_decode_handles() {
+        if sb.config.uuid.of_lower(lower_sb) != handle.uuid() || !lower_sb.can_decode_handles() {
             continue;
         }
         let Ok(dentry) = fid.decode(mount) else {
@@ -86,7 +86,7 @@ impl Origin {
             return Ok(origin);
         }
         let handle = Handle::encode(lower)?;
-        let uuid = sb.uuid.of_lower(lower_sb);
+        let uuid = sb.config.uuid.of_lower(lower_sb);
         let handle =
             FileHandle::new(Side::Lower, uuid, handle.kind, handle.words()).map_err(|_| EIO)?;
         origin.len = handle.write(&mut origin.value).map_err(|_| EIO)?.len();

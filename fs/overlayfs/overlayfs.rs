@@ -35,6 +35,7 @@
 pub mod format;
 
 mod acl;
+mod config;
 mod copy_up;
 mod data;
 mod dir;

@@ -3,11 +3,11 @@
 //! Mount options.
 
 use crate::{
+    config::{Config, Layers},
     format::{
         lowerdir::{Lowerdir, LowerdirError, LAYERS_MAX},
         mount_option, //
     },
-    uuid::UuidMode,
     Overlay, //
 };
 use kernel::{
@@ -42,7 +42,6 @@ impl Default for LowerOption {
 }
 
 /// The options of a mount that is being set up.
-#[derive(Default)]
 pub struct Context {
     /// How the lower layers were given.
     pub(crate) lowerdir: LowerOption,
@@ -52,49 +51,9 @@ pub struct Context {
     pub(crate) upper: Option<NamedPath>,
     /// `workdir`.
     pub(crate) work: Option<NamedPath>,
-    /// `uuid`.
-    pub(crate) uuid: UuidMode,
+    /// The features.
+    pub(crate) config: Config,
 }
-
-/// An option that only says what is so anyway.
-struct Fixed {
-    key: &'static [u8],
-    accepted: &'static [&'static [u8]],
-}
-
-/// Options of overlayfs with the values that change nothing: container engines
-/// pass them to turn features off that are not there.
-const FIXED: &[Fixed] = &[
-    Fixed {
-        key: b"fsync",
-        accepted: &[b"auto"],
-    },
-    Fixed {
-        key: b"index",
-        accepted: &[b"off"],
-    },
-    Fixed {
-        key: b"metacopy",
-        accepted: &[b"off"],
-    },
-    Fixed {
-        key: b"nfs_export",
-        accepted: &[b"off"],
-    },
-    Fixed {
-        key: b"redirect_dir",
-        accepted: &[b"off", b"nofollow"],
-    },
-    Fixed {
-        key: b"verity",
-        accepted: &[b"off"],
-    },
-    // Numbers are unique and on the overlay's device in any case.
-    Fixed {
-        key: b"xino",
-        accepted: &[b"off", b"auto", b"on"],
-    },
-];
 
 impl kernel::fmt::Display for LowerdirError {
     fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
@@ -102,11 +61,23 @@ impl kernel::fmt::Display for LowerdirError {
     }
 }
 
-fn show(text: &CStr) -> &BStr {
+/// Text of whoever mounts, to be shown.
+pub(crate) fn show(text: &CStr) -> &BStr {
     BStr::from_bytes(text.to_bytes())
 }
 
 impl Context {
+    /// Without any option.
+    pub(crate) fn new() -> Self {
+        Self {
+            lowerdir: LowerOption::default(),
+            lower: KVec::new(),
+            upper: None,
+            work: None,
+            config: Config::new(),
+        }
+    }
+
     /// Takes the option `key`; see `FileSystem::parse_param`.
     pub(crate) fn parse(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
         match key.to_bytes() {
@@ -120,25 +91,12 @@ impl Context {
                 self.work = Some(named_path(fc, key, value)?);
                 Ok(())
             }
-            b"uuid" => {
-                let value = text(fc, key, &value)?;
-                self.uuid = UuidMode::parse(value).ok_or_else(|| {
-                    fc.invalid(fmt!("uuid={}: it is off, null, auto or on", show(value)))
-                })?;
-                Ok(())
-            }
-            // Permissions are always checked by the overlay itself.
-            b"default_permissions" => Ok(()),
-            other => {
-                let fixed = FIXED
-                    .iter()
-                    .find(|fixed| fixed.key == other)
-                    .ok_or(ENOPARAM)?;
-                let value = text(fc, key, &value)?;
-                if fixed.accepted.contains(&value.to_bytes()) {
-                    return Ok(());
-                }
-                Err(fc.invalid(fmt!("{}={} is not supported", show(key), show(value))))
+            _ => {
+                let value = match value {
+                    ParamValue::Flag => None,
+                    value => Some(text(fc, key, &value)?),
+                };
+                self.config.parse(fc, key, value)
             }
         }
     }
@@ -179,8 +137,9 @@ impl Context {
         Ok(())
     }
 
-    /// Checks what can be checked of all options together.
-    pub(crate) fn verify(&self, fc: &FsContext) -> Result {
+    /// Checks what can be checked of all options together, and resolves what
+    /// depends on each other.
+    pub(crate) fn verify(&mut self, fc: &FsContext) -> Result {
         if self.lower.is_empty() {
             return Err(fc.invalid(fmt!("missing 'lowerdir'")));
         }
@@ -190,7 +149,12 @@ impl Context {
                 "at least 2 lowerdir are needed while upperdir nonexistent"
             ))),
             _ => Ok(()),
-        }
+        }?;
+        let layers = Layers {
+            upper: self.upper.is_some(),
+            data_only: false,
+        };
+        self.config.resolve(fc, &layers)
     }
 }
 
@@ -299,7 +263,5 @@ pub(crate) fn show_options(
         options.value(c"upperdir", &upper.upperdir);
         options.value(c"workdir", &upper.workdir_option);
     }
-    if let Some(uuid) = data.uuid.shown() {
-        options.value(c"uuid", uuid);
-    }
+    data.config.show(options, data.identity.has_several());
 }

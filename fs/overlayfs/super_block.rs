@@ -3,13 +3,13 @@
 //! Super blocks: the filesystem as a whole.
 
 use crate::{
+    config::Config,
     entry::Entry,
     identity::Identity,
     layers::{LayerStack, SharedWhiteout},
     mapping::PendingSwitches,
     mount,
     params::{self, Context, LowerOption},
-    uuid::UuidMode,
     Overlay, //
 };
 use core::convert::Infallible;
@@ -47,8 +47,8 @@ pub struct Super {
     pub(crate) identity: Pin<KBox<Identity>>,
     /// The longest name that any layer takes, in bytes.
     pub(crate) name_len: usize,
-    /// What the overlay is told by.
-    pub(crate) uuid: UuidMode,
+    /// The features. They do not change while it is mounted.
+    pub(crate) config: Config,
     /// How the lower layers were given, to show it.
     pub(crate) lowerdir: LowerOption,
     /// The tables of mappings of lower files.
@@ -67,7 +67,7 @@ impl FileSystem for Overlay {
     type Rcu = RealInodes;
 
     fn new_context() -> Result<KBox<Context>> {
-        Ok(KBox::new(Context::default(), GFP_KERNEL)?)
+        Ok(KBox::new(Context::new(), GFP_KERNEL)?)
     }
 
     fn parse_param(
@@ -125,7 +125,7 @@ impl FileSystem for Overlay {
         let root = root_of(sb)?;
         buf.fill_from(root)?;
         buf.set_type(MAGIC, sb.name_len);
-        if sb.uuid.has_own() {
+        if sb.config.uuid.has_own() {
             buf.set_fsid_from(dentry.super_block_of().uuid());
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! The option `uuid`: what an overlay is told by, and how lower filesystems are.
 
 use crate::{
+    config::Choice,
     format::{
         uuid::Uuid,
         xattr::Attribute, //
@@ -31,30 +32,16 @@ pub(crate) enum UuidMode {
     On,
 }
 
-impl UuidMode {
-    const ALL: [(&'static CStr, Self); 4] = [
+impl Choice for UuidMode {
+    const WORDS: &'static [(&'static CStr, Self)] = &[
         (c"off", Self::Off),
         (c"null", Self::Null),
         (c"auto", Self::Auto),
         (c"on", Self::On),
     ];
+}
 
-    /// What a value of the option means.
-    pub(crate) fn parse(value: &CStr) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(name, _)| *name == value)
-            .map(|(_, mode)| *mode)
-    }
-
-    /// The value to show; `None` for what is so without the option.
-    pub(crate) fn shown(self) -> Option<&'static CStr> {
-        Self::ALL
-            .iter()
-            .find(|(_, mode)| *mode == self && self != Self::default())
-            .map(|(name, _)| *name)
-    }
-
+impl UuidMode {
     /// Whether the overlay is told by its own UUID, all zero without upper, and
     /// not by upper's filesystem.
     pub(crate) fn has_own(self) -> bool {
@@ -67,15 +54,6 @@ impl UuidMode {
             Self::Off => Uuid::NULL,
             _ => Uuid(sb.uuid()),
         }
-    }
-
-    /// The mode of a mount without upper.
-    pub(crate) fn without_upper(self, fc: &FsContext) -> Self {
-        if self == Self::On {
-            fc.info(fmt!("uuid=on needs upperdir, falling back to uuid=null"));
-            return Self::Null;
-        }
-        self
     }
 
     /// Finds the overlay's UUID in upper, or makes one. Answers the mode that is

@@ -3,12 +3,11 @@
  * Module parameters.  The `module!` macro makes parameters without a sysfs file,
  * hence C.
  *
- * Those of overlayfs have the same names: container engines look for these files
- * to learn whether an option may be passed.  Each names a feature that is not
- * implemented yet: it reads N, and turning it on is refused rather than ignored.
+ * Those of overlayfs have the same names, types and defaults: container engines
+ * look for these files to learn whether an option may be passed.  Each says what
+ * a mount does that has not the option of its name.
  */
 #include <linux/kernel.h>
-#include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include "shims.h"
@@ -23,38 +22,33 @@ bool vfs_shim_switch_mappings(void)
 	return READ_ONCE(switch_mappings);
 }
 
-static int set_unsupported(const char *value, const struct kernel_param *param)
-{
-	bool on;
-	int err = value ? kstrtobool(value, &on) : -EINVAL;
+/*
+ * What is built in where the kernel's own overlayfs is not configured.
+ */
+#if IS_ENABLED(CONFIG_OVERLAY_FS)
+#define BUILT_IN(option, otherwise) IS_ENABLED(option)
+#else
+#define BUILT_IN(option, otherwise) (otherwise)
+#endif
 
-	if (err)
-		return err;
-	if (on) {
-		pr_err("overlayfs: parameter %s=Y is not supported\n", param->name);
-		return -EOPNOTSUPP;
+#define DEFAULT_PARAM(name, initial, desc)				\
+	static bool name##_default = (initial);				\
+	module_param_named(name, name##_default, bool, 0644);		\
+	MODULE_PARM_DESC(name, desc);					\
+	bool vfs_shim_param_##name(void)				\
+	{								\
+		return READ_ONCE(name##_default);			\
 	}
-	return 0;
-}
 
-static int get_unsupported(char *buffer, const struct kernel_param *param)
-{
-	return sysfs_emit(buffer, "N\n");
-}
-
-static const struct kernel_param_ops unsupported_ops = {
-	.set = set_unsupported,
-	.get = get_unsupported,
-};
-
-#define UNSUPPORTED_PARAM(name, desc)					\
-	module_param_cb(name, &unsupported_ops, NULL, 0644);		\
-	__MODULE_PARM_TYPE(name, "bool");				\
-	MODULE_PARM_DESC(name, desc " (not supported yet, only N)")
-
-UNSUPPORTED_PARAM(redirect_dir, "Default to on or off for the redirect_dir feature");
-UNSUPPORTED_PARAM(redirect_always_follow, "Follow redirects even if redirect_dir feature is turned off");
-UNSUPPORTED_PARAM(index, "Default to on or off for the inodes index feature");
-UNSUPPORTED_PARAM(nfs_export, "Default to on or off for the NFS export feature");
-UNSUPPORTED_PARAM(xino_auto, "Auto enable xino feature");
-UNSUPPORTED_PARAM(metacopy, "Default to on or off for the metadata only copy up feature");
+DEFAULT_PARAM(redirect_dir, BUILT_IN(CONFIG_OVERLAY_FS_REDIRECT_DIR, false),
+	      "Default to on or off for the redirect_dir feature")
+DEFAULT_PARAM(redirect_always_follow, BUILT_IN(CONFIG_OVERLAY_FS_REDIRECT_ALWAYS_FOLLOW, true),
+	      "Follow redirects even if redirect_dir feature is turned off")
+DEFAULT_PARAM(index, BUILT_IN(CONFIG_OVERLAY_FS_INDEX, false),
+	      "Default to on or off for the inodes index feature")
+DEFAULT_PARAM(nfs_export, BUILT_IN(CONFIG_OVERLAY_FS_NFS_EXPORT, false),
+	      "Default to on or off for the NFS export feature")
+DEFAULT_PARAM(xino_auto, BUILT_IN(CONFIG_OVERLAY_FS_XINO_AUTO, false),
+	      "Auto enable xino feature")
+DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
+	      "Default to on or off for the metadata only copy up feature")

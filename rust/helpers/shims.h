@@ -59,6 +59,12 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 void vfs_shim_synchronize_rcu_expedited(void);
 bool vfs_shim_switch_mappings(void);
+bool vfs_shim_param_redirect_dir(void);
+bool vfs_shim_param_redirect_always_follow(void);
+bool vfs_shim_param_index(void);
+bool vfs_shim_param_nfs_export(void);
+bool vfs_shim_param_xino_auto(void);
+bool vfs_shim_param_metacopy(void);
 void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func);
 void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);

@@ -38,6 +38,7 @@ pub mod mount;
 pub mod mutex;
 pub mod namei;
 pub mod new_inode;
+pub mod params;
 pub mod rcu;
 pub mod readdir;
 pub mod super_block;
