@@ -182,7 +182,7 @@ impl CopyUp<'_> {
     /// By a file without a name, which vanishes if it does not get one.
     fn by_tmpfile(&self) -> Result<ARef<Dentry>> {
         let tmpfile = self.creating(|| OpenFile::tmpfile(self.upper.work()?, self.stat.mode()))?;
-        data::copy(self.lower, &tmpfile, self.size)?;
+        self.copy_data(&tmpfile)?;
         let _write = self.upper.mount().want_write()?;
         self.metadata(tmpfile.dentry())?;
         if self.dentry.is_unhashed() {
@@ -235,7 +235,7 @@ impl CopyUp<'_> {
     fn fill_and_place(&self, temp: &Dentry) -> Result {
         if self.size > 0 {
             let file = OpenFile::open(self.upper.path(temp)?, OpenFile::WRITE)?;
-            data::copy(self.lower, &file, self.size)?;
+            self.copy_data(&file)?;
         }
         let _write = self.upper.mount().want_write()?;
         self.metadata(temp)?;
@@ -247,6 +247,16 @@ impl CopyUp<'_> {
         self.dentry.with_name(|name| {
             Renaming::start_to_new_name(self.upper.work()?, temp, dir, name)?.rename()
         })
+    }
+
+    fn copy_data(&self, to: &OpenFile) -> Result {
+        data::copy(self.lower, to, self.size)?;
+        let sb = self.inode.super_data();
+        // Once is enough: with the attributes, if these are made durable too.
+        if self.size > 0 && sb.syncs_copied_data() && !sb.syncs_copied_metadata() {
+            to.fsync_all()?;
+        }
+        Ok(())
     }
 
     /// Copies all that is not data. The caller has write access.
@@ -267,7 +277,11 @@ impl CopyUp<'_> {
             // Holes at the end were not copied.
             SetAttr::size(self.size).apply(to)?;
         }
-        set_attributes(to, &self.stat)
+        set_attributes(to, &self.stat)?;
+        if (mode.is_reg() || mode.is_dir()) && self.inode.super_data().syncs_copied_metadata() {
+            OpenFile::open(to, OpenFile::READ)?.fsync_all()?;
+        }
+        Ok(())
     }
 
     /// Copies flags of `chattr`; those that would protect the copy from being

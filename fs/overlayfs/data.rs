@@ -11,9 +11,9 @@ use vfs::{
 /// Bytes that are copied between checks for a fatal signal.
 const CHUNK: i64 = 1 << 20;
 
-/// Copies the first `len` bytes of the file `from` to `to`, and makes them
-/// durable: by sharing them where the filesystem can, else by the page cache.
-/// Holes stay holes, but at the end, where nothing is written.
+/// Copies the first `len` bytes of the file `from` to `to`: by sharing them where
+/// the filesystem can, else by the page cache. Holes stay holes, but at the end,
+/// where nothing is written.
 ///
 /// The caller has no write access to upper: a frozen filesystem is waited for
 /// within, chunk by chunk.
@@ -26,7 +26,7 @@ pub(crate) fn copy(from: PathRef<'_>, to: &OpenFile, len: i64) -> Result {
         from.verify_copy(to, 0, len)?;
         copy_extents(&from, to, len)?;
     }
-    to.fsync_all()
+    Ok(())
 }
 
 fn copy_extents(from: &OpenFile, to: &OpenFile, len: i64) -> Result {

@@ -173,6 +173,9 @@ impl FileOperations for DirectoryFile {
 
     fn fsync(file: &FileOf<Self>, start: i64, end: i64, datasync: bool) -> Result {
         let inode = file.inode();
+        if !inode.super_data().syncs()? {
+            return Ok(());
+        }
         let Some(upper) = inode.upper_path()? else {
             return Ok(());
         };

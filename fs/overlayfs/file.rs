@@ -266,7 +266,7 @@ impl FileOperations for RegularFile {
     }
 
     fn fsync(file: &FileOf<Self>, start: i64, end: i64, datasync: bool) -> Result {
-        if file.inode().data().upper().is_none() {
+        if !file.inode().super_data().syncs()? || file.inode().data().upper().is_none() {
             // Nothing was written, and a read-only filesystem would refuse.
             return Ok(());
         }

@@ -12,7 +12,8 @@ use vfs::{
     context::FsContext,
     dentry::Dentry,
     mount::{Mount, PathRef, PrivateMount},
-    mutex::Mutex, //
+    mutex::Mutex,
+    super_block::WritebackErrors, //
 };
 
 /// The place of a layer in the stack: 0 is upper, whether there is one or not.
@@ -58,6 +59,8 @@ pub(crate) struct Upper {
     pub(crate) _marks: [InUse; 2],
     /// What upper's filesystem can do.
     pub(crate) features: Features,
+    /// Of a volatile mount: the errors of upper's filesystem before it.
+    pub(crate) volatile: Option<WritebackErrors>,
     /// A whiteout that new ones are links to.
     #[pin]
     pub(crate) whiteout: Mutex<SharedWhiteout>,

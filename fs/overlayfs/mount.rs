@@ -3,6 +3,8 @@
 //! Setting a mount up.
 
 use crate::{
+    config::Config,
+    durability,
     format::uuid::Uuid,
     identity::{fsid_of, Fsid, Identity, Numbering},
     layers::{
@@ -82,12 +84,12 @@ fn fill_super_as_mounter(
         )
     })?;
 
+    let mut config = context.config;
     let upper = match (&context.upper, &context.work) {
-        (Some(upper), Some(work)) => Some(open_upper(fc, upper, work)?),
+        (Some(upper), Some(work)) => Some(open_upper(fc, upper, work, &config)?),
         _ => None,
     };
 
-    let mut config = context.config;
     let mut known = KVec::new();
     if let Some(upper) = &upper {
         let root = PathRef::new(upper.mount(), upper.mount().root())?;
@@ -199,6 +201,7 @@ fn open_upper(
     fc: &FsContext,
     upper: &crate::params::NamedPath,
     work: &crate::params::NamedPath,
+    config: &Config,
 ) -> Result<Pin<KBox<Upper>>> {
     if !core::ptr::eq(upper.path.mount(), work.path.mount()) {
         return Err(fc.invalid(fmt!(
@@ -220,7 +223,8 @@ fn open_upper(
         InUse::mark(fc, "upperdir", upper_dir),
         InUse::mark(fc, "workdir", work_dir),
     ];
-    let made = workdir::make(fc, PathRef::new(&mount, work_dir)?)?;
+    let volatile = durability::watch_errors(fc, config.fsync, mount.super_block())?;
+    let made = workdir::make(fc, PathRef::new(&mount, work_dir)?, config)?;
     KBox::pin_init(
         try_pin_init!(Upper {
             mount,
@@ -228,6 +232,7 @@ fn open_upper(
             workbase: work_dir.clone(),
             _marks: marks,
             features: made.features,
+            volatile,
             whiteout <- Mutex::new(SharedWhiteout::None, c"overlay_whiteout", static_lock_class!()),
             upperdir: (&*upper.name).try_into()?,
             workdir_option: (&*work.name).try_into()?,

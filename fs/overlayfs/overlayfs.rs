@@ -40,6 +40,7 @@ mod copy_up;
 mod data;
 mod dir;
 mod dir_file;
+mod durability;
 mod entry;
 mod file;
 mod identity;

@@ -3,7 +3,7 @@
 //! Super blocks: the filesystem as a whole.
 
 use crate::{
-    config::Config,
+    config::{Config, FsyncMode},
     entry::Entry,
     identity::Identity,
     layers::{LayerStack, SharedWhiteout},
@@ -87,7 +87,8 @@ impl FileSystem for Overlay {
         if !fc.readonly() && sb.data().layers.upper.is_none() {
             return Err(fc.error(EROFS, fmt!("without upperdir the mount stays read-only")));
         }
-        if fc.readonly() && !sb.is_readonly() {
+        let volatile = sb.data().config.fsync == FsyncMode::Volatile;
+        if fc.readonly() && !sb.is_readonly() && !volatile {
             Self::sync_fs(sb, true)?;
         }
         Ok(())
@@ -133,8 +134,9 @@ impl FileSystem for Overlay {
 
     fn sync_fs(sb: &SuperBlockOf<Self>, wait: bool) -> Result {
         // `sync(2)` reaches upper's filesystem by itself; `syncfs(2)` calls with `wait` at last.
+        let syncs = sb.data().syncs().map_err(|_| EIO)?;
         match sb.data().layers.upper() {
-            Ok(upper) if wait => upper.mount().super_block().sync(),
+            Ok(upper) if wait && syncs => upper.mount().super_block().sync(),
             _ => Ok(()),
         }
     }

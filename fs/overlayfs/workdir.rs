@@ -3,6 +3,8 @@
 //! The work directory: where objects are made before they are moved into upper.
 
 use crate::{
+    config::{Config, FsyncMode},
+    durability,
     format::{
         opaque::Opaque,
         workdir::{write_temp_name, INCOMPAT, WORK}, //
@@ -37,7 +39,7 @@ pub(crate) struct Made {
 
 /// Makes an empty directory `work` in `base`, removing what an earlier mount may
 /// have left there.
-pub(crate) fn make(fc: &FsContext, base: PathRef<'_>) -> Result<Made> {
+pub(crate) fn make(fc: &FsContext, base: PathRef<'_>, config: &Config) -> Result<Made> {
     let _write = base.mount().want_write()?;
     let workdir = create(fc, base)
         .map_err(|err| fc.error(err, fmt!("workdir: cannot make an empty directory 'work'")))?;
@@ -47,6 +49,10 @@ pub(crate) fn make(fc: &FsContext, base: PathRef<'_>) -> Result<Made> {
         fc.warn(fmt!("upperdir: filesystem does not support O_TMPFILE"));
     }
     let xattr = probe_xattr(fc, work);
+    if config.fsync == FsyncMode::Volatile {
+        durability::mark_volatile(work)
+            .map_err(|err| fc.error(err, fmt!("workdir: cannot make 'work/incompat/volatile'")))?;
+    }
     Ok(Made {
         workdir,
         features: Features { tmpfile, xattr },

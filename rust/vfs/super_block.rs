@@ -27,6 +27,10 @@ pub struct SuperBlock(Opaque<raw::super_block>);
 // SAFETY: The methods of a shared super block are thread-safe in C.
 unsafe impl Sync for SuperBlock {}
 
+/// A point in a filesystem's history of errors, see `errseq_t`.
+#[derive(Clone, Copy)]
+pub struct WritebackErrors(raw::errseq_t);
+
 impl SuperBlock {
     /// # Safety
     ///
@@ -90,6 +94,25 @@ impl SuperBlock {
             raw::up_read(umount);
             to_result(ret)
         }
+    }
+
+    /// Remembers which errors of writing back have been there so far, see
+    /// `errseq_sample()`: one that nobody was told of yet is not among them.
+    pub fn sample_errors(&self) -> WritebackErrors {
+        // SAFETY: The super block is valid; the counter is atomic.
+        WritebackErrors(unsafe { raw::errseq_sample(self.writeback_errors()) })
+    }
+
+    /// Fails with the latest error of writing back that came after `since`, see
+    /// `errseq_check()`.
+    pub fn check_errors(&self, since: WritebackErrors) -> Result {
+        // SAFETY: As above.
+        to_result(unsafe { raw::errseq_check(self.writeback_errors(), since.0) })
+    }
+
+    fn writeback_errors(&self) -> *mut raw::errseq_t {
+        // SAFETY: The super block is valid; only an address is taken.
+        unsafe { core::ptr::addr_of_mut!((*self.as_ptr()).s_wb_err) }
     }
 
     fn umount_lock(&self) -> *mut raw::rw_semaphore {

@@ -88,6 +88,7 @@ areas! {
     splicing,
     holes,
     sync,
+    volatile,
     mmap,
     exec,
     create,

@@ -37,7 +37,7 @@ fn shown(at: &Dir) -> Vec<String> {
 }
 
 /// The options of that line that are the filesystem's own.
-fn shown_options(at: &Dir) -> String {
+pub fn shown_options(at: &Dir) -> String {
     let fields = shown(at);
     let own: Vec<_> = fields[3]
         .split(',')
