@@ -90,6 +90,11 @@ impl Super {
         }
     }
 
+    /// Whether a write that wants to be durable is.
+    pub(crate) fn syncs_writes(&self) -> bool {
+        self.config.fsync != FsyncMode::Volatile
+    }
+
     /// Whether the data of a copy is durable before it has its name.
     pub(crate) fn syncs_copied_data(&self) -> bool {
         self.config.fsync != FsyncMode::Volatile

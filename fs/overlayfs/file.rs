@@ -211,6 +211,9 @@ impl FileOperations for RegularFile {
         if backing.can_nowait() {
             file.allow_nowait();
         }
+        if backing.can_write_atomically() {
+            file.allow_atomic_writes();
+        }
         OpenRegular::new(backing)
     }
 
@@ -245,7 +248,10 @@ impl FileOperations for RegularFile {
         }
         let file = iocb.file();
         let inode = file.inode();
-        let flags = iocb.flags();
+        let mut flags = iocb.flags();
+        if !inode.super_data().syncs_writes() {
+            flags = flags.without_sync();
+        }
         let _lock = match flags.nowait() {
             true => inode.try_lock().ok_or(EAGAIN)?,
             false => inode.lock(),

@@ -10,6 +10,7 @@
 #error "needs CONFIG_FS_POSIX_ACL, CONFIG_FS_STACK and CONFIG_EXPORTFS; CONFIG_OVERLAY_FS=m selects the last two"
 #endif
 
+#include <linux/backing-file.h>
 #include <linux/exportfs.h>
 #include <linux/fs.h>
 #include <linux/namei.h>
@@ -59,6 +60,10 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 void vfs_shim_synchronize_rcu_expedited(void);
 bool vfs_shim_switch_mappings(void);
+ssize_t vfs_shim_backing_read_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+				   struct backing_file_ctx *ctx);
+ssize_t vfs_shim_backing_write_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+				    int flags, struct backing_file_ctx *ctx);
 bool vfs_shim_param_redirect_dir(void);
 bool vfs_shim_param_redirect_always_follow(void);
 bool vfs_shim_param_index(void);
@@ -103,8 +108,12 @@ static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
 static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
+static const unsigned int vfs_const_IOCB_DSYNC = IOCB_DSYNC;
+static const unsigned int vfs_const_IOCB_SYNC = IOCB_SYNC;
 static const unsigned int vfs_const_FMODE_LSEEK = (__force unsigned int)FMODE_LSEEK;
 static const unsigned int vfs_const_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
+static const unsigned int vfs_const_FMODE_CAN_ATOMIC_WRITE = (__force unsigned int)FMODE_CAN_ATOMIC_WRITE;
+static const unsigned int vfs_const_FOP_DONTCACHE = (__force unsigned int)FOP_DONTCACHE;
 static const unsigned int vfs_const_FMODE_OPENED = (__force unsigned int)FMODE_OPENED;
 static const unsigned int vfs_const_FMODE_CAN_ODIRECT = (__force unsigned int)FMODE_CAN_ODIRECT;
 static const unsigned int vfs_const_SPLICE_F_MOVE = SPLICE_F_MOVE;

@@ -91,6 +91,12 @@ impl BackingFile {
         .map(Self)
     }
 
+    /// Whether a write can be told to be atomic, see `FMODE_CAN_ATOMIC_WRITE`.
+    pub fn can_write_atomically(&self) -> bool {
+        // SAFETY: The file is open, and its mode is set before it is.
+        unsafe { (*self.as_ptr()).f_mode & raw::vfs_const_FMODE_CAN_ATOMIC_WRITE != 0 }
+    }
+
     /// Whether reading and writing can be told not to wait, see `FMODE_NOWAIT`.
     pub fn can_nowait(&self) -> bool {
         // SAFETY: The file is open, and its mode is set before it is.
@@ -143,7 +149,8 @@ impl BackingFile {
     }
 
     /// Reads for `iocb` with the credentials `cred`: see
-    /// `backing_file_read_iter()`. Asynchronous requests may complete later.
+    /// `backing_file_read_iter()`, here with all flags of the request. Asynchronous
+    /// requests may complete later.
     pub fn read_iter<T: FileOperations>(
         &self,
         iocb: &mut Iocb<'_, T>,
@@ -151,23 +158,16 @@ impl BackingFile {
         cred: &Credential,
     ) -> Result<usize> {
         let mut ctx = Self::context::<T>(cred);
-        let flags = iocb.flags().as_raw();
-        // SAFETY: All are valid. The context is used during the call, but for the function
-        // pointers, which are static.
+        // SAFETY: All are valid, and the context has both functions. It is used during the call,
+        // but for these, which are static.
         count(unsafe {
-            raw::backing_file_read_iter(
-                self.as_ptr(),
-                iter.as_ptr(),
-                iocb.as_ptr(),
-                flags,
-                &mut ctx,
-            )
+            raw::vfs_shim_backing_read_iter(self.as_ptr(), iter.as_ptr(), iocb.as_ptr(), &mut ctx)
         })
     }
 
     /// Writes for `iocb` with the credentials `cred`: see
-    /// `backing_file_write_iter()`. The inode of the file that it works for is
-    /// locked.
+    /// `backing_file_write_iter()`, here with all of `flags`. The inode of the file
+    /// that it works for is locked.
     pub fn write_iter<T: FileOperations>(
         &self,
         iocb: &mut Iocb<'_, T>,
@@ -178,7 +178,7 @@ impl BackingFile {
         let mut ctx = Self::context::<T>(cred);
         // SAFETY: As for `read_iter`.
         count(unsafe {
-            raw::backing_file_write_iter(
+            raw::vfs_shim_backing_write_iter(
                 self.as_ptr(),
                 iter.as_ptr(),
                 iocb.as_ptr(),

@@ -281,6 +281,12 @@ impl<F: FileSystem> OpeningFile<F> {
         unsafe { (*self.0.get()).f_mode |= raw::vfs_const_FMODE_NOWAIT };
     }
 
+    /// Writes can be told to be atomic: `FMODE_CAN_ATOMIC_WRITE`.
+    pub fn allow_atomic_writes(&self) {
+        // SAFETY: As above.
+        unsafe { (*self.0.get()).f_mode |= raw::vfs_const_FMODE_CAN_ATOMIC_WRITE };
+    }
+
     /// Takes away flags, `O_*`, that were acted upon.
     pub fn clear_flags(&self, flags: u32) {
         // SAFETY: The file is the current task's alone until it is open.
@@ -399,6 +405,12 @@ pub struct IocbFlags(c_int);
 impl IocbFlags {
     pub(crate) fn as_raw(self) -> c_int {
         self.0
+    }
+
+    /// The same, but that what is written need not be durable.
+    pub fn without_sync(self) -> Self {
+        let sync = raw::vfs_const_IOCB_DSYNC | raw::vfs_const_IOCB_SYNC;
+        Self(self.0 & !(sync as c_int))
     }
 
     /// Whether the request must not sleep.
@@ -533,6 +545,12 @@ impl<T: FileOperations> VTable<T> {
             copy_file_range: op!(HAS_COPY_FILE_RANGE, Self::copy_file_range),
             remap_file_range: op!(HAS_REMAP_FILE_RANGE, Self::remap_file_range),
             fadvise: op!(HAS_FADVISE, Self::fadvise),
+            // A layer's file that cannot refuses by itself.
+            fop_flags: if T::HAS_READ_ITER {
+                raw::vfs_const_FOP_DONTCACHE
+            } else {
+                0
+            },
             // SAFETY: All other fields are optional function pointers, flags, or null.
             ..unsafe { core::mem::zeroed() }
         },

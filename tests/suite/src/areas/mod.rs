@@ -85,6 +85,7 @@ areas! {
     special_files,
     open_flags,
     read_write,
+    rw_flags,
     splicing,
     holes,
     sync,
