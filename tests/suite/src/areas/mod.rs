@@ -96,6 +96,7 @@ areas! {
     remove,
     rename,
     rename_flags,
+    redirect_lookup,
     links,
     xattr,
     capability,
