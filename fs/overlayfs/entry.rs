@@ -115,8 +115,20 @@ impl Entry {
     }
 
     /// The objects in lower layers, the highest first.
+    ///
+    /// Of a file in upper, and of an opaque directory, it is what it came from:
+    /// it has the number of the first one, and nothing else of them is shown.
     pub(crate) fn lower(&self) -> &[LayerPath] {
         self.lower.as_ref().map_or(&[], |lower| lower)
+    }
+
+    /// The directories of lower layers that are merged into this one.
+    pub(crate) fn merged(&self) -> &[LayerPath] {
+        if self.is_opaque() {
+            &[]
+        } else {
+            self.lower()
+        }
     }
 
     /// The object in upper, if there is one.
@@ -172,7 +184,7 @@ impl Entry {
     /// Whether it is a directory that is merged from several, or whose upper has
     /// been merged: it may have whiteouts.
     pub(crate) fn is_merged(&self) -> bool {
-        self.lower().len() + usize::from(self.upper().is_some()) > 1
+        self.merged().len() + usize::from(self.upper().is_some()) > 1
     }
 }
 

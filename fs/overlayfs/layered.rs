@@ -143,7 +143,7 @@ impl<'a> Search<'a> {
     fn run(mut self) -> Result<Objects> {
         let layers = &self.sb.data().layers;
         let follows = self.follows_redirects() || layers.data_only > 0;
-        self.last = !follows && self.dir.data().lower().is_empty();
+        self.last = !follows && self.dir.data().merged().is_empty();
         if let Some(upper) = self.dir.upper_path()? {
             self.in_upper(upper)?;
         }
@@ -255,7 +255,7 @@ impl<'a> Search<'a> {
                 last: index + 1 == layers.merged(),
             }));
         }
-        let lower = self.dir.data().lower();
+        let lower = self.dir.data().merged();
         let Some(path) = lower.get(index) else {
             return Ok(None);
         };

@@ -270,7 +270,7 @@ fn number(sb: &Super, upper: Option<&ARef<Dentry>>, lower: &[LayerPath]) -> Resu
 /// Whether lower layers have something under a name of `dir`.
 pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
     let layers = &dir.super_data().layers;
-    for lower in dir.data().lower() {
+    for lower in dir.data().merged() {
         let dir = layers.path(lower)?;
         match dir.lookup_positive(name) {
             Ok(dentry) => return Ok(!hides(dir, &dentry)?),

@@ -90,6 +90,9 @@ fn fill_super_as_mounter(
         (Some(upper), Some(work)) => Some(open_upper(fc, upper, work, &config)?),
         _ => None,
     };
+    if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
+        config.without_xattr(fc);
+    }
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {

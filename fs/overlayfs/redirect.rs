@@ -4,17 +4,23 @@
 //! one.
 
 use crate::{
+    entry::OverlayInode,
     format::{
-        redirect::Redirect,
+        redirect::{Redirect, RedirectBuilder},
         xattr::{Attribute, VALUE_MAX}, //
     },
-    xattr, //
+    xattr,
+    Overlay, //
 };
 use core::ops::Range;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
 use vfs::{
-    dentry::Name,
-    mount::PathRef, //
+    dentry::{DentryOf, Name},
+    mount::PathRef,
+    params, //
 };
 
 /// Reads the redirect of an object of a layer; `None` when it has none.
@@ -95,4 +101,82 @@ impl Wanted<'_> {
         path.truncate(len);
         Ok(Self::Redirected(path))
     }
+}
+
+/// How far a redirect has to lead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To another name in the same directory.
+    Sibling,
+    /// Anywhere.
+    Anywhere,
+}
+
+/// Gives an object of upper, which is about to be renamed, a redirect to where
+/// lower layers have it, unless it has one that is as good.
+///
+/// The caller has write access, holds the locks of the overlay's rename, and
+/// sees to it that the object has lower ones that are merged into it. Fails with
+/// `EXDEV` when the redirect is too long, or upper does not take it.
+pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let is_good = |redirect: &KVec<u8>| reach == Reach::Sibling || redirect.starts_with(b"/");
+    if inode.data().redirect.lock().as_ref().is_some_and(is_good) {
+        return Ok(());
+    }
+    let redirect = match reach {
+        Reach::Sibling => dentry.with_name(|name| copy(name.as_bytes()))?,
+        Reach::Anywhere => absolute(dentry)?,
+    };
+    let upper = inode.upper_path()?.ok_or(EIO)?;
+    if !inode.super_data().layers.upper()?.features.xattr {
+        return Err(EXDEV);
+    }
+    if let Err(err) = xattr::set_own(upper, Attribute::Redirect, &redirect) {
+        pr_warn!("failed to set redirect: error {}\n", err.to_errno());
+        return Err(EXDEV);
+    }
+    *inode.data().redirect.lock() = Some(redirect);
+    Ok(())
+}
+
+/// The path at which lower layers have an object.
+///
+/// An object that was renamed has a redirect, which says where it was; one that
+/// was not has its name. The name of each ancestor is read before its redirect,
+/// which a rename sets first: so what is read together belongs together.
+fn absolute(dentry: &DentryOf<Overlay>) -> Result<KVec<u8>> {
+    let mut buffer = KVec::new();
+    buffer.resize(usize::from(params::redirect_max()), 0, GFP_KERNEL)?;
+    let mut builder = RedirectBuilder::new(&mut buffer);
+    let mut at = ARef::<DentryOf<Overlay>>::from(dentry);
+    loop {
+        let parent = at.parent_of();
+        if **parent == **at {
+            break;
+        }
+        let name = at.with_name(|name| copy(name.as_bytes()))?;
+        if *at.parent() != **parent {
+            // It was moved in between.
+            continue;
+        }
+        let is_last = {
+            let redirect = at.inode_of().ok_or(ENOENT)?.data().redirect.lock();
+            let part = Redirect::parse(redirect.as_ref().unwrap_or(&name)).map_err(|_| EIO)?;
+            builder.prepend(part).map_err(|_| EXDEV)?;
+            part.is_absolute()
+        };
+        if is_last {
+            break;
+        }
+        at = parent;
+    }
+    let redirect = builder.finish().map_err(|_| EXDEV)?;
+    copy(redirect.as_bytes())
+}
+
+fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
+    let mut copy = KVec::new();
+    copy.extend_from_slice(bytes, GFP_KERNEL)?;
+    Ok(copy)
 }

@@ -97,6 +97,7 @@ areas! {
     rename,
     rename_flags,
     redirect_lookup,
+    redirect_rename,
     links,
     xattr,
     capability,
@@ -139,6 +140,7 @@ areas! {
     format;
     between drivers:
     interchange,
+    redirect_interchange,
     identity_nested,
     mapping_nested,
 }

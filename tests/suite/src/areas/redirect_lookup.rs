@@ -79,7 +79,11 @@ fn relative(bed: &Bed) {
 }
 
 fn absolute(bed: &Bed) {
-    bed.lower.sub("a").sub("b").sub("old").file("low", "content");
+    bed.lower
+        .sub("a")
+        .sub("b")
+        .sub("old")
+        .file("low", "content");
     bed.upper.sub("c");
     redirect(&bed.upper, "c/new", "/a/b/old");
     bed.upper.file("c/new/up", "");
@@ -317,7 +321,15 @@ fn invalid_values(bed: &Bed) {
     bed.umount();
     // Names that lead upwards: whatever the error, nothing is shown.
     let upwards: [&[u8]; 9] = [
-        b"\0", b".", b"..", b"/.", b"/..", b"/../a", b"/a/..", b"/a/../..", b"/a/./b",
+        b"\0",
+        b".",
+        b"..",
+        b"/.",
+        b"/..",
+        b"/../a",
+        b"/a/..",
+        b"/a/../..",
+        b"/a/./b",
     ];
     for (number, value) in upwards.iter().enumerate() {
         let name = format!("up{number}");
