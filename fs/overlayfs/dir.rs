@@ -27,7 +27,7 @@ use vfs::{
     file_ops::TmpFile,
     fileattr::FileAttr,
     inode::InodeOf,
-    inode_ops::RenameFlags,
+    inode_ops::{RenameFlags, RenameLocks},
     mount::{IdMap, PathRef},
     namei::{Creating, Renaming},
     new_inode::{Cached, NewInode}, //
@@ -342,7 +342,12 @@ inode_operations!(Directory, {
         inode::fileattr_set(dentry, attr)
     }
 
-    fn rename(old: Child<'_, Overlay>, new: Child<'_, Overlay>, flags: RenameFlags) -> Result {
-        rename::rename(old, new, flags)
+    fn rename(
+        old: Child<'_, Overlay>,
+        new: Child<'_, Overlay>,
+        flags: RenameFlags,
+        locks: RenameLocks<'_, Overlay>,
+    ) -> Result {
+        rename::rename(old, new, flags, locks)
     }
 });
