@@ -260,7 +260,7 @@ impl Config {
         if !capable_sys_admin() {
             self.check_privileges(fc, layers)?;
         }
-        self.refuse_missing(fc, layers)
+        self.refuse_missing(fc)
     }
 
     /// Options that only a writable overlay has a use for.
@@ -360,13 +360,25 @@ impl Config {
         ))
     }
 
+    /// Turns off what keeps attributes in upper, whose filesystem takes none.
+    pub(crate) fn without_xattr(&mut self, fc: &FsContext) {
+        if self.redirect_dir != RedirectMode::NoFollow {
+            self.redirect_dir = RedirectMode::NoFollow;
+            fc.warn(fmt!("falling back to redirect_dir=nofollow"));
+        }
+        if self.metacopy {
+            self.metacopy = false;
+            fc.warn(fmt!("falling back to metacopy=off"));
+        }
+        if self.index {
+            self.index = false;
+            fc.warn(fmt!("falling back to index=off"));
+        }
+    }
+
     /// Refuses what is not there yet.
-    fn refuse_missing(&self, fc: &FsContext, layers: &Layers) -> Result {
+    fn refuse_missing(&self, fc: &FsContext) -> Result {
         let missing = [
-            (
-                "redirect_dir",
-                layers.upper && self.redirect_dir == RedirectMode::On,
-            ),
             ("index", self.index),
             ("nfs_export", self.nfs_export),
             ("metacopy", self.metacopy),

@@ -7,6 +7,7 @@ use crate::{
     entry::OverlayInode,
     file::{self, RegularFile},
     inode::{self, inode_operations},
+    layered::Objects,
     layers::Upper,
     lookup::{self, dentry_is_whiteout, fill_inode},
     remove,
@@ -193,7 +194,7 @@ fn create(
 fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<InodeOf<Overlay>>> {
     let real = made.inode().ok_or(ENOENT)?;
     match inode.insert(real)? {
-        Cached::New(inode) => fill_inode(inode, Some(made), KVec::new(), None),
+        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), None),
         Cached::Existing(inode) => Ok(inode),
     }
 }

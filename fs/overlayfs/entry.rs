@@ -46,6 +46,9 @@ pub struct Entry {
     /// A merged directory's entries, if they are known.
     #[pin]
     pub(crate) listing: Mutex<Option<Arc<Listing>>>,
+    /// The redirect of upper's object: where lower layers have it. Taken last.
+    #[pin]
+    pub(crate) redirect: Mutex<Option<KVec<u8>>>,
     /// Counts changes of a directory.
     version: Atomic<u64>,
     /// Whether upper's directory hides all lower ones.
@@ -60,6 +63,7 @@ struct Classes {
     copy_up: Pin<&'static LockClassKey>,
     listing: Pin<&'static LockClassKey>,
     open_dir: Pin<&'static LockClassKey>,
+    redirect: Pin<&'static LockClassKey>,
     dir: Pin<&'static LockClassKey>,
     other: Pin<&'static LockClassKey>,
 }
@@ -71,6 +75,7 @@ fn classes(depth: c_int) -> Classes {
         copy_up: at_depth(static_lock_class!(), static_lock_class!()),
         listing: at_depth(static_lock_class!(), static_lock_class!()),
         open_dir: at_depth(static_lock_class!(), static_lock_class!()),
+        redirect: at_depth(static_lock_class!(), static_lock_class!()),
         dir: at_depth(static_lock_class!(), static_lock_class!()),
         other: at_depth(static_lock_class!(), static_lock_class!()),
     }
@@ -102,6 +107,7 @@ impl Entry {
             mappings: SharedMappings::default(),
             copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
             listing <- Mutex::new(None, c"overlay_listing", classes.listing),
+            redirect <- Mutex::new(None, c"overlay_redirect", classes.redirect),
             version: Atomic::new(0),
             opaque: Atomic::new(false),
             impure: Atomic::new(false),
@@ -109,8 +115,20 @@ impl Entry {
     }
 
     /// The objects in lower layers, the highest first.
+    ///
+    /// Of a file in upper, and of an opaque directory, it is what it came from:
+    /// it has the number of the first one, and nothing else of them is shown.
     pub(crate) fn lower(&self) -> &[LayerPath] {
         self.lower.as_ref().map_or(&[], |lower| lower)
+    }
+
+    /// The directories of lower layers that are merged into this one.
+    pub(crate) fn merged(&self) -> &[LayerPath] {
+        if self.is_opaque() {
+            &[]
+        } else {
+            self.lower()
+        }
     }
 
     /// The object in upper, if there is one.
@@ -166,7 +184,7 @@ impl Entry {
     /// Whether it is a directory that is merged from several, or whose upper has
     /// been merged: it may have whiteouts.
     pub(crate) fn is_merged(&self) -> bool {
-        self.lower().len() + usize::from(self.upper().is_some()) > 1
+        self.merged().len() + usize::from(self.upper().is_some()) > 1
     }
 }
 

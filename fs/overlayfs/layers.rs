@@ -145,6 +145,9 @@ pub(crate) struct LayerStack {
     pub(crate) upper: Option<Pin<KBox<Upper>>>,
     /// The lower layers, the highest first.
     pub(crate) lower: KVec<Lower>,
+    /// How many of them, the last ones, are not merged, but only hold data that
+    /// metacopies lead to.
+    pub(crate) data_only: usize,
     /// Their mounts, released together.
     pub(crate) lower_mounts: KVec<PrivateMount>,
 }
@@ -153,6 +156,11 @@ impl LayerStack {
     /// The writable layer; `EROFS` without.
     pub(crate) fn upper(&self) -> Result<&Upper> {
         self.upper.as_deref().ok_or(EROFS)
+    }
+
+    /// How many lower layers are merged: their indices are 1 to this number.
+    pub(crate) fn merged(&self) -> usize {
+        self.lower.len().saturating_sub(self.data_only)
     }
 
     /// The mount of a layer.

@@ -58,7 +58,7 @@ impl Listing {
         if let Some(upper) = dir.upper_path()? {
             sources.push(Source::new(upper, Fsid::UPPER, true)?, GFP_KERNEL)?;
         }
-        for lower in dir.data().lower() {
+        for lower in dir.data().merged() {
             let (path, fsid) = (layers.path(lower)?, layers.fsid(lower.layer)?);
             sources.push(Source::new(path, fsid, false)?, GFP_KERNEL)?;
         }

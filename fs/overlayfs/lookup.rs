@@ -11,8 +11,8 @@ use crate::{
     },
     identity::Fsid,
     inode::set_operations,
+    layered::{self, Objects},
     layers::LayerPath,
-    origin,
     protattr,
     super_block::Super,
     xattr,
@@ -70,28 +70,6 @@ pub(crate) fn hides(dir: PathRef<'_>, dentry: &Dentry) -> Result<bool> {
     Ok(is_xattr_whiteout(path)? && has_xattr_whiteouts(dir)?)
 }
 
-/// What one layer says of a name.
-enum Found {
-    /// Nothing: a lower layer decides.
-    Nothing,
-    /// There is no such object, whatever lower layers have.
-    Whiteout,
-    /// A directory; if opaque, lower ones are hidden.
-    Directory { dentry: ARef<Dentry>, opaque: bool },
-    /// Anything else.
-    Other(ARef<Dentry>),
-}
-
-/// What the layers say of a name, from the highest on.
-pub(crate) struct LayeredLookup<'a> {
-    sb: &'a SuperBlockOf<Overlay>,
-    name: Name<'a>,
-    upper: Option<ARef<Dentry>>,
-    lower: KVec<LayerPath>,
-    upper_opaque: bool,
-    done: bool,
-}
-
 /// See `InodeOperations::lookup`.
 pub(crate) fn lookup(
     dir: &InodeOf<Overlay>,
@@ -103,164 +81,27 @@ pub(crate) fn lookup(
         return Err(ENAMETOOLONG);
     }
     with_creds(&sb.data().cred, |_| {
-        let mut lookup = LayeredLookup {
-            sb,
-            name,
-            upper: None,
-            lower: KVec::new(),
-            upper_opaque: false,
-            done: false,
-        };
-        if let Some(upper) = dir.upper_path()? {
-            lookup.in_upper(upper, dir.data().lower().is_empty())?;
-        }
-        lookup.in_lower(dir.data().lower())?;
+        let objects = layered::find(dir, name)?;
         {
-            let upper = lookup.upper.as_deref();
-            let lower = lookup.lower.iter().map(|lower| &*lower.dentry);
+            let upper = objects.upper.as_deref();
+            let lower = objects.lower.iter().map(|lower| &*lower.dentry);
             child.set_revalidation(Iterator::chain(upper.into_iter(), lower));
         }
-        lookup.into_inode()
-    })
-}
-
-impl LayeredLookup<'_> {
-    fn in_upper(&mut self, dir: PathRef<'_>, last: bool) -> Result {
-        match self.in_layer(dir, true, last)? {
-            Found::Nothing => {}
-            Found::Whiteout => self.done = true,
-            Found::Directory { dentry, opaque } => {
-                if dentry.is_stacked() {
-                    return Err(EREMOTE);
-                }
-                self.upper_opaque = opaque;
-                self.done = opaque;
-                self.upper = Some(dentry);
-            }
-            Found::Other(dentry) => {
-                if dentry.is_stacked() {
-                    return Err(EREMOTE);
-                }
-                let path = PathRef::new(dir.mount(), &dentry)?;
-                if let Some(origin) = origin::find(self.sb.data(), path)? {
-                    self.lower.push(origin, GFP_KERNEL)?;
-                }
-                self.done = true;
-                self.upper = Some(dentry);
-            }
-        }
-        Ok(())
-    }
-
-    fn in_lower(&mut self, dirs: &[LayerPath]) -> Result {
-        for (index, dir) in dirs.iter().enumerate() {
-            if self.done {
-                break;
-            }
-            let last = index + 1 == dirs.len();
-            match self.in_layer(self.sb.data().layers.path(dir)?, false, last)? {
-                Found::Nothing => {}
-                Found::Whiteout => self.done = true,
-                Found::Directory { dentry, opaque } => {
-                    self.lower.push(
-                        LayerPath {
-                            layer: dir.layer,
-                            dentry,
-                        },
-                        GFP_KERNEL,
-                    )?;
-                    self.done = opaque;
-                }
-                Found::Other(dentry) => {
-                    self.done = true;
-                    // Below a directory it is hidden.
-                    if self.upper.is_none() && self.lower.is_empty() {
-                        self.lower.push(
-                            LayerPath {
-                                layer: dir.layer,
-                                dentry,
-                            },
-                            GFP_KERNEL,
-                        )?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks in one layer. With `last` nothing follows, and whether a directory
-    /// is opaque makes no difference.
-    fn in_layer(&self, dir: PathRef<'_>, in_upper: bool, last: bool) -> Result<Found> {
-        let dentry = match dir.lookup(self.name) {
-            Ok(dentry) => dentry,
-            Err(err) if err == ENOENT || err == ENAMETOOLONG => return Ok(Found::Nothing),
-            Err(err) => return Err(err),
-        };
-        let Some(inode) = dentry.inode() else {
-            if in_upper {
-                // Nobody looks for it there again while the overlay has it cached. Lower layers
-                // are shared with other mounts.
-                dentry.unhash_unused_negative();
-            }
-            return Ok(Found::Nothing);
-        };
-        if dentry.is_weird() || dentry.is_casefolded() {
-            pr_warn!("lookup: unsupported object in a layer\n");
-            return Err(EREMOTE);
-        }
-        if hides(dir, &dentry)? {
-            return Ok(Found::Whiteout);
-        }
-        let path = PathRef::new(dir.mount(), &dentry)?;
-        if !inode.mode().is_dir() {
-            // Below a directory it is hidden.
-            let hidden = self.upper.is_some() || !self.lower.is_empty();
-            if !hidden && inode.mode().is_reg() && xattr::has_own(path, Attribute::Metacopy)? {
-                // Its data is elsewhere: showing it as it is would lose it.
-                pr_warn!("lookup: metacopy files are not supported\n");
-                return Err(EPERM);
-            }
-            return Ok(Found::Other(dentry));
-        }
-        if NewInode::find(self.sb, inode).is_some_and(|inode| is_trap(&inode)) {
-            pr_warn!("lookup: a layer is within another layer\n");
-            return Err(ELOOP);
-        }
-        if last {
-            return Ok(Found::Directory {
-                dentry,
-                opaque: false,
-            });
-        }
-        let mut value = [0; 2];
-        let opaque = match xattr::get_own(path, Attribute::Opaque, &mut value) {
-            Ok(value) => value.and_then(Opaque::parse) == Some(Opaque::Opaque),
-            Err(err) if err == ERANGE => false,
-            Err(err) => return Err(err),
-        };
-        if !opaque && xattr::has_own(path, Attribute::Redirect)? {
-            // Merging with the directory of the same name instead would show the wrong one.
-            pr_warn!("lookup: redirected directories are not supported\n");
-            return Err(EPERM);
-        }
-        Ok(Found::Directory { dentry, opaque })
-    }
-
-    fn into_inode(self) -> Result<Option<ARef<InodeOf<Overlay>>>> {
-        if self.upper.is_none() && self.lower.is_empty() {
+        if objects.upper.is_none() && objects.lower.is_empty() {
             return Ok(None);
         }
-        let opaque = self.upper_opaque;
-        let inode = get_inode(self.sb, self.upper, self.lower)?;
+        let opaque = objects.opaque;
+        let inode = get_inode(sb, objects)?;
         if opaque {
             inode.data().set_opaque();
         }
         Ok(Some(inode))
-    }
+    })
 }
 
-fn is_trap(inode: &InodeOf<Overlay>) -> bool {
+/// Whether an inode stands for the root of a layer, which must not be found
+/// within another.
+pub(crate) fn is_trap(inode: &InodeOf<Overlay>) -> bool {
     let entry = inode.data();
     entry.upper().is_none() && entry.lower().is_empty()
 }
@@ -288,10 +129,10 @@ fn by_lower(sb: &Super, lower: &[LayerPath]) -> Result<bool> {
 /// the layers have changed.
 pub(crate) fn get_inode(
     sb: &SuperBlockOf<Overlay>,
-    upper: Option<ARef<Dentry>>,
-    lower: KVec<LayerPath>,
+    objects: Objects,
 ) -> Result<ARef<InodeOf<Overlay>>> {
-    let by_lower = by_lower(sb.data(), &lower)?;
+    let Objects { upper, lower, .. } = &objects;
+    let by_lower = by_lower(sb.data(), lower)?;
     let first = lower.first().map(|first| &first.dentry);
     let key = if by_lower { first } else { upper.as_ref() };
     let cached = match key {
@@ -299,16 +140,16 @@ pub(crate) fn get_inode(
         None => Cached::New(NewInode::unhashed(sb)?),
     };
     match cached {
-        Cached::New(inode) => fill_inode(inode, upper, lower, None),
+        Cached::New(inode) => fill_inode(inode, objects, None),
         Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first) => Ok(inode),
         Cached::Existing(inode) if inode.mode().is_dir() => Err(ESTALE),
         Cached::Existing(inode) => {
             // The origin lies: another object says that it was copied from the same one. Each is
             // an object of its own then.
             drop(inode);
-            match upper {
-                Some(upper) => get_inode(sb, Some(upper), KVec::new()),
-                None => fill_inode(NewInode::unhashed(sb)?, None, lower, None),
+            match objects.upper {
+                Some(upper) => get_inode(sb, Objects::of_upper(upper)),
+                None => fill_inode(NewInode::unhashed(sb)?, objects, None),
             }
         }
     }
@@ -339,10 +180,19 @@ fn stands_for(
 /// it came from.
 pub(crate) fn fill_inode(
     mut inode: NewInode<Overlay>,
-    upper: Option<ARef<Dentry>>,
-    lower: KVec<LayerPath>,
+    objects: Objects,
     ino: Option<u64>,
 ) -> Result<ARef<InodeOf<Overlay>>> {
+    let Objects {
+        upper,
+        lower,
+        metacopy,
+        redirect,
+        ..
+    } = objects;
+    if metacopy.is_some() {
+        return Err(EIO);
+    }
     let ino = match ino {
         Some(ino) => ino,
         None => number(inode.super_data(), upper.as_ref(), &lower)?,
@@ -354,6 +204,7 @@ pub(crate) fn fill_inode(
         inode.rcu_data().set_lower(path.inode()?, path.mount());
     }
     inode.data().set_lower(lower);
+    *inode.data().redirect.lock() = redirect;
     if let Some(upper) = upper {
         inode.set_upper(upper)?;
     }
@@ -419,7 +270,7 @@ fn number(sb: &Super, upper: Option<&ARef<Dentry>>, lower: &[LayerPath]) -> Resu
 /// Whether lower layers have something under a name of `dir`.
 pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
     let layers = &dir.super_data().layers;
-    for lower in dir.data().lower() {
+    for lower in dir.data().merged() {
         let dir = layers.path(lower)?;
         match dir.lookup_positive(name) {
             Ok(dentry) => return Ok(!hides(dir, &dentry)?),

@@ -7,6 +7,7 @@ use crate::{
     durability,
     format::uuid::Uuid,
     identity::{fsid_of, Fsid, Identity, Numbering},
+    layered::Objects,
     layers::{
         warn_in_use,
         InUse,
@@ -89,6 +90,9 @@ fn fill_super_as_mounter(
         (Some(upper), Some(work)) => Some(open_upper(fc, upper, work, &config)?),
         _ => None,
     };
+    if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
+        config.without_xattr(fc);
+    }
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {
@@ -145,6 +149,7 @@ fn fill_super_as_mounter(
             layers: LayerStack {
                 upper,
                 lower,
+                data_only: 0,
                 lower_mounts,
             },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
@@ -313,8 +318,8 @@ fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
 /// the traps are.
 fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let layers = &sb.data().layers;
-    let mut lower = KVec::with_capacity(layers.lower_mounts.len(), GFP_KERNEL)?;
-    for (index, mount) in layers.lower_mounts.iter().enumerate() {
+    let mut lower = KVec::with_capacity(layers.merged(), GFP_KERNEL)?;
+    for (index, mount) in layers.lower_mounts.iter().take(layers.merged()).enumerate() {
         let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
         lower.push(
             LayerPath {
@@ -340,7 +345,12 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
         }
     };
     let inode = NewInode::unhashed(sb)?;
-    lookup::fill_inode(inode, upper, lower, Some(ino))
+    let objects = Objects {
+        upper,
+        lower,
+        ..Objects::default()
+    };
+    lookup::fill_inode(inode, objects, Some(ino))
 }
 
 fn set_root_revalidation(root: &vfs::dentry::DentryOf<Overlay>) {

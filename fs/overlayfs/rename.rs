@@ -3,10 +3,12 @@
 //! Renaming.
 
 use crate::{
+    config::RedirectMode,
     copy_up,
     entry::OverlayInode,
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
+    redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
     Overlay, //
@@ -24,11 +26,17 @@ use vfs::{
     namei::Renaming, //
 };
 
-/// Whether an object can be moved as a whole. A directory of a lower layer, or
-/// one that is merged, would have to be copied with all that is in it: the
-/// caller is told to do so.
+/// Whether lower layers have objects that are merged into a directory: they stay
+/// where they are when it is renamed.
+fn is_merged_or_lower(inode: &InodeOf<Overlay>) -> bool {
+    inode.mode().is_dir() && !inode.data().merged().is_empty()
+}
+
+/// Whether an object can be moved. Without redirects, a directory of a lower
+/// layer, or one that is merged, would have to be copied with all that is in it:
+/// the caller is told to do so.
 fn can_move(inode: &InodeOf<Overlay>) -> bool {
-    !inode.mode().is_dir() || inode.data().upper().is_some() && inode.data().lower().is_empty()
+    inode.super_data().config.redirect_dir == RedirectMode::On || !is_merged_or_lower(inode)
 }
 
 /// See `InodeOperations::rename`.
@@ -167,9 +175,9 @@ impl<'a> Move<'a> {
         let renaming =
             Renaming::start(old_path, self.old.name(), new_path, self.new.name(), flags)?;
         self.check_current(&renaming, replaced.as_deref(), exchanges)?;
-        self.set_opaque(self.old_inode, new_dir)?;
-        if let Some(new_inode) = self.new_inode.filter(|_| self.exchange) {
-            self.set_opaque(new_inode, old_dir)?;
+        self.keep_merged(self.old, new_dir)?;
+        if self.exchange {
+            self.keep_merged(self.new, old_dir)?;
         }
         let whiteout = ARef::<Dentry>::from(renaming.new_dentry());
         renaming.rename()?;
@@ -211,11 +219,25 @@ impl<'a> Move<'a> {
         Ok(())
     }
 
-    /// A directory that moves to where lower layers have one of its new name
-    /// must not be merged with it.
-    fn set_opaque(&self, inode: &InodeOf<Overlay>, to: &InodeOf<Overlay>) -> Result {
+    /// Prepares a directory to be found again in `to`, merged with the same
+    /// directories as now: by a redirect, or with none, even if lower layers have
+    /// one of its new name.
+    fn keep_merged(&self, child: Child<'_, Overlay>, to: &InodeOf<Overlay>) -> Result {
+        let inode = child.dentry().inode_of().ok_or(ENOENT)?;
+        if !inode.mode().is_dir() {
+            return Ok(());
+        }
         let entry = inode.data();
-        if !inode.mode().is_dir() || entry.is_opaque() || !to.data().is_merged() {
+        if is_merged_or_lower(inode) {
+            let stays = core::ptr::eq(self.old_dir()?, self.new_dir()?);
+            let reach = if stays {
+                Reach::Sibling
+            } else {
+                Reach::Anywhere
+            };
+            return redirect::set(child.dentry(), reach);
+        }
+        if entry.is_opaque() || !to.data().is_merged() {
             return Ok(());
         }
         workdir::set_opaque(self.upper, entry.upper().ok_or(EIO)?, EXDEV)?;

@@ -107,6 +107,7 @@ impl FileSystem for Overlay {
             upper,
             lower_mounts,
             lower,
+            ..
         } = layers;
         if let Some(upper) = &upper {
             // A link that was kept to make others of goes with the mount.

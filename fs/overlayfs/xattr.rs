@@ -36,13 +36,18 @@ pub(crate) fn get_own<'a>(
     }
 }
 
-/// Whether one of the overlay's own attributes is there.
-pub(crate) fn has_own(path: PathRef<'_>, attribute: Attribute) -> Result<bool> {
+/// The length of one of the overlay's own attributes; `None` when it is not there.
+pub(crate) fn len_of_own(path: PathRef<'_>, attribute: Attribute) -> Result<Option<usize>> {
     match path.get_xattr(NAMESPACE.name(attribute), &mut []) {
-        Ok(_) => Ok(true),
-        Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(false),
+        Ok(len) => Ok(Some(len)),
+        Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(None),
         Err(err) => Err(err),
     }
+}
+
+/// Whether one of the overlay's own attributes is there.
+pub(crate) fn has_own(path: PathRef<'_>, attribute: Attribute) -> Result<bool> {
+    len_of_own(path, attribute).map(|len| len.is_some())
 }
 
 /// Sets one of the overlay's own attributes. The caller has write access.

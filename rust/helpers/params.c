@@ -52,3 +52,12 @@ DEFAULT_PARAM(xino_auto, BUILT_IN(CONFIG_OVERLAY_FS_XINO_AUTO, false),
 	      "Auto enable xino feature")
 DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
 	      "Default to on or off for the metadata only copy up feature")
+
+static unsigned short redirect_max = 256;
+module_param(redirect_max, ushort, 0644);
+MODULE_PARM_DESC(redirect_max, "Maximum length of absolute redirect xattr value");
+
+unsigned short vfs_shim_param_redirect_max(void)
+{
+	return READ_ONCE(redirect_max);
+}

@@ -70,6 +70,7 @@ bool vfs_shim_param_index(void);
 bool vfs_shim_param_nfs_export(void);
 bool vfs_shim_param_xino_auto(void);
 bool vfs_shim_param_metacopy(void);
+unsigned short vfs_shim_param_redirect_max(void);
 void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func);
 void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);

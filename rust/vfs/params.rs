@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters that say what a mount does without an option of the name.
+//! Module parameters, most of which say what a mount does without an option of
+//! the name.
 //!
 //! C counterparts: those of `fs/overlayfs/params.c`. They can be written while
 //! the module is loaded; a mount reads them once.
@@ -41,4 +42,11 @@ pub fn xino_auto() -> bool {
 pub fn metacopy() -> bool {
     // SAFETY: Reads a parameter.
     unsafe { raw::vfs_shim_param_metacopy() }
+}
+
+/// `redirect_max`: the longest absolute redirect to write, in bytes. Read each
+/// time.
+pub fn redirect_max() -> u16 {
+    // SAFETY: Reads a parameter.
+    unsafe { raw::vfs_shim_param_redirect_max() }
 }

@@ -96,6 +96,8 @@ areas! {
     remove,
     rename,
     rename_flags,
+    redirect_lookup,
+    redirect_rename,
     links,
     xattr,
     capability,
@@ -138,6 +140,7 @@ areas! {
     format;
     between drivers:
     interchange,
+    redirect_interchange,
     identity_nested,
     mapping_nested,
 }

@@ -19,3 +19,4 @@ pub mod newmount;
 pub mod process;
 pub mod readers;
 pub mod snapshot;
+pub mod upper;

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the layers have of a name.
+//!
+//! Layers are asked from the highest to the lowest. An object may be found under
+//! another name below than above, since redirects are followed: of directories,
+//! and of files whose data is in a layer below (*metacopies*).
+
+use crate::{
+    config::RedirectMode,
+    entry::OverlayInode,
+    format::{
+        metacopy::Metacopy as MetacopyValue,
+        opaque::Opaque,
+        xattr::Attribute, //
+    },
+    layers::{LayerIndex, LayerPath},
+    lookup::{hides, is_trap},
+    origin,
+    redirect::{self, Wanted},
+    xattr,
+    Overlay, //
+};
+use core::ops::Range;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+use vfs::{
+    dentry::{Dentry, Name},
+    inode::InodeOf,
+    mount::PathRef,
+    new_inode::NewInode,
+    super_block::SuperBlockOf, //
+};
+
+/// What the layers have of an object.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// Upper's object.
+    pub(crate) upper: Option<ARef<Dentry>>,
+    /// Objects of lower layers, the highest first.
+    ///
+    /// Of a directory those that are merged. Of a file in upper what it was
+    /// copied from, if that is known. Of a metacopy see [`Metacopy`].
+    pub(crate) lower: KVec<LayerPath>,
+    /// Of a regular file whose data is not in its highest object.
+    pub(crate) metacopy: Option<Metacopy>,
+    /// The redirect that upper's object has.
+    pub(crate) redirect: Option<KVec<u8>>,
+    /// Whether upper's object is a directory that hides those of lower layers.
+    pub(crate) opaque: bool,
+}
+
+/// Where the data of a metacopy is.
+///
+/// The highest object of the file is the metacopy, which has its attributes.
+/// Metacopies between it and the data are left out of `lower`, but for the
+/// highest one that is in a lower layer: with it the stack is upper's metacopy,
+/// a lower layer's, the data, of which the first or the second may be missing.
+#[expect(dead_code, reason = "metacopy is refused at mount")]
+pub(crate) struct Metacopy {
+    /// Where the data is.
+    pub(crate) data: DataPlace,
+    /// Bytes of the highest metacopy's attribute: those of a digest are there if
+    /// it is longer than the header.
+    pub(crate) attribute_len: usize,
+}
+
+/// Where data of a metacopy is.
+#[expect(dead_code, reason = "metacopy is refused at mount")]
+pub(crate) enum DataPlace {
+    /// In the last object of `lower`.
+    Lower,
+    /// In one of the data-only layers, at this absolute path. `lower` ends with
+    /// the metacopy that says so.
+    DataOnly(KVec<u8>),
+}
+
+impl Objects {
+    /// An object that upper alone has.
+    pub(crate) fn of_upper(upper: ARef<Dentry>) -> Self {
+        Self {
+            upper: Some(upper),
+            ..Self::default()
+        }
+    }
+}
+
+/// Looks for `name` in the layers of `dir`, with the mounter's credentials.
+///
+/// Fails with `EPERM` when it would have to follow what options say is not to be
+/// followed, `EINVAL` for an invalid redirect, `EIO` for a metacopy without data,
+/// `EREMOTE` for what cannot be in a layer, `ELOOP` for layers within each other.
+pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
+    let sb = dir.super_block_of();
+    let search = Search {
+        sb,
+        dir,
+        wanted: Wanted::Name(name),
+        found: Objects::default(),
+        is_dir: false,
+        metacopy: None,
+        absolute: false,
+        in_upper: false,
+        stop: false,
+        last: false,
+    };
+    search.run()
+}
+
+/// A layer's directory in which something is looked for.
+struct Source<'a> {
+    layer: LayerIndex,
+    dir: PathRef<'a>,
+    /// Whether none of the parent's objects is below it.
+    last: bool,
+}
+
+/// The state of a lookup between two layers.
+struct Search<'a> {
+    sb: &'a SuperBlockOf<Overlay>,
+    dir: &'a InodeOf<Overlay>,
+    wanted: Wanted<'a>,
+    found: Objects,
+    /// Whether a directory was found.
+    is_dir: bool,
+    /// Whether the last object found was a metacopy, and the length of its
+    /// attribute: its data is below.
+    metacopy: Option<usize>,
+    /// Whether the last object that was asked for a redirect has an absolute one.
+    absolute: bool,
+    /// Whether it is upper that is being looked at.
+    in_upper: bool,
+    /// Whether nothing below is looked at.
+    stop: bool,
+    /// Whether this is the lowest layer that is looked at, so that what an object
+    /// says of those below makes no difference.
+    last: bool,
+}
+
+impl<'a> Search<'a> {
+    fn run(mut self) -> Result<Objects> {
+        let layers = &self.sb.data().layers;
+        let follows = self.follows_redirects() || layers.data_only > 0;
+        self.last = !follows && self.dir.data().merged().is_empty();
+        if let Some(upper) = self.dir.upper_path()? {
+            self.in_upper(upper)?;
+        }
+        let in_upper = self.found.upper.is_some();
+        let upper_metacopy = self.metacopy;
+        let mut lower_metacopy = None;
+
+        // The parent's objects, or after an absolute redirect the roots of the layers.
+        let mut from_root = self.wanted.is_absolute();
+        let mut index = 0;
+        while !self.stop {
+            let Some(source) = self.source(from_root, index)? else {
+                break;
+            };
+            self.check_follow()?;
+            if !follows {
+                self.last = source.last;
+            } else if self.is_dir || layers.data_only == 0 {
+                // A redirect may lead out of the parent's objects.
+                self.last = source.layer.0 as usize == layers.merged();
+            }
+            index += 1;
+            let Some(dentry) = self.in_layer(source.dir)? else {
+                continue;
+            };
+            if self.metacopy.is_none() || self.found.lower.is_empty() {
+                if self.found.lower.is_empty() {
+                    lower_metacopy = self.metacopy;
+                }
+                let layer = source.layer;
+                self.found
+                    .lower
+                    .push(LayerPath { layer, dentry }, GFP_KERNEL)?;
+            }
+            if !from_root && self.wanted.is_absolute() {
+                from_root = true;
+                index = source.layer.0 as usize;
+            }
+        }
+
+        let attribute_len = if in_upper {
+            upper_metacopy
+        } else {
+            lower_metacopy
+        };
+        let lower_is_empty = self.found.lower.is_empty();
+        let in_data_only =
+            self.metacopy.is_some() && self.absolute && layers.data_only > 0 && !lower_is_empty;
+        if in_data_only {
+            // What is there is looked up when the data is needed. That needs no option.
+            self.metacopy = None;
+        } else {
+            self.check_follow()?;
+        }
+        if self.metacopy.is_some() || upper_metacopy.is_some() && lower_is_empty {
+            pr_warn!("lookup: there is no data for a metacopy\n");
+            return Err(EIO);
+        }
+        if let Some(attribute_len) = attribute_len {
+            let data = match self.wanted {
+                Wanted::Redirected(path) if in_data_only => DataPlace::DataOnly(path),
+                _ => DataPlace::Lower,
+            };
+            self.found.metacopy = Some(Metacopy {
+                data,
+                attribute_len,
+            });
+        } else if let Some(upper) = self.found.upper.as_ref().filter(|_| !self.is_dir) {
+            let path = layers.upper()?.path(upper)?;
+            if let Some(origin) = origin::find(self.sb.data(), path)? {
+                self.found.lower.push(origin, GFP_KERNEL)?;
+            }
+        }
+        Ok(self.found)
+    }
+
+    fn in_upper(&mut self, dir: PathRef<'_>) -> Result {
+        self.in_upper = true;
+        let found = self.in_layer(dir)?;
+        self.in_upper = false;
+        let Some(dentry) = found else {
+            return Ok(());
+        };
+        if dentry.is_stacked() {
+            return Err(EREMOTE);
+        }
+        if let Wanted::Redirected(path) = &self.wanted {
+            let mut redirect = KVec::new();
+            redirect.extend_from_slice(path, GFP_KERNEL)?;
+            self.found.redirect = Some(redirect);
+        }
+        self.found.opaque = self.is_dir && self.stop;
+        self.found.upper = Some(dentry);
+        Ok(())
+    }
+
+    /// The layer's directory at `index`.
+    fn source(&self, from_root: bool, index: usize) -> Result<Option<Source<'a>>> {
+        let layers = &self.sb.data().layers;
+        if from_root {
+            if index >= layers.merged() {
+                return Ok(None);
+            }
+            let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
+            let mount = layers.mount(layer)?;
+            return Ok(Some(Source {
+                layer,
+                dir: PathRef::new(mount, mount.root())?,
+                last: index + 1 == layers.merged(),
+            }));
+        }
+        let lower = self.dir.data().merged();
+        let Some(path) = lower.get(index) else {
+            return Ok(None);
+        };
+        Ok(Some(Source {
+            layer: path.layer,
+            dir: layers.path(path)?,
+            last: index + 1 == lower.len(),
+        }))
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.sb.data().config.redirect_dir != RedirectMode::NoFollow
+    }
+
+    /// Checks that what was found so far may be followed to lower layers: it is
+    /// like a symbolic link without a check of permissions, which an upper layer
+    /// that is not trusted could have anywhere.
+    fn check_follow(&self) -> Result {
+        if self.metacopy.is_some() && !self.sb.data().config.metacopy {
+            pr_warn!("refusing to follow metacopy origin\n");
+            return Err(EPERM);
+        }
+        if matches!(self.wanted, Wanted::Redirected(_)) && !self.follows_redirects() {
+            pr_warn!("refusing to follow redirect\n");
+            return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    /// Looks for what is wanted in one layer, from its directory `dir` on.
+    fn in_layer(&mut self, dir: PathRef<'_>) -> Result<Option<ARef<Dentry>>> {
+        let mut base = ARef::<Dentry>::from(dir.dentry());
+        // Counted from the end: a redirect changes what is before.
+        let slash = usize::from(self.wanted.is_absolute());
+        let mut left = self.wanted.as_bytes().len().checked_sub(slash).ok_or(EIO)?;
+        loop {
+            let place = self.wanted.name_at(left)?;
+            let len = place.len();
+            let Some(found) = self.one_name(PathRef::new(dir.mount(), &base)?, place)? else {
+                return Ok(None);
+            };
+            if len == left {
+                return Ok(Some(found));
+            }
+            // The name, and the slash behind it.
+            left = left.checked_sub(len + 1).ok_or(EIO)?;
+            base = found;
+        }
+    }
+
+    /// Looks for the name at `place` of what is wanted. `None` is what the layer
+    /// has nothing of that counts.
+    fn one_name(&mut self, dir: PathRef<'_>, place: Range<usize>) -> Result<Option<ARef<Dentry>>> {
+        let bytes = self.wanted.as_bytes();
+        let is_last_name = place.end == bytes.len();
+        let name = Name::new(bytes.get(place.clone()).ok_or(EIO)?);
+        let dentry = match name.and_then(|name| dir.lookup(name)) {
+            Ok(dentry) => dentry,
+            Err(err) if err == ENOENT || err == ENAMETOOLONG => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        let Some(inode) = dentry.inode() else {
+            if self.in_upper {
+                // Nobody looks for it there again while the overlay has it cached. Lower layers
+                // are shared with other mounts.
+                dentry.unhash_unused_negative();
+            }
+            return Ok(None);
+        };
+        if dentry.is_weird() || dentry.is_casefolded() {
+            pr_warn!("lookup: unsupported object in a layer\n");
+            return Err(EREMOTE);
+        }
+        if hides(dir, &dentry)? {
+            self.stop = true;
+            return Ok(None);
+        }
+        let path = PathRef::new(dir.mount(), &dentry)?;
+        let mode = inode.mode();
+        if is_last_name && self.metacopy.is_some() && !mode.is_reg() {
+            // No data.
+            self.stop = true;
+            return Ok(None);
+        }
+        if !mode.is_dir() {
+            if self.is_dir || !is_last_name {
+                // Below a directory it is hidden.
+                self.stop = true;
+                return Ok(None);
+            }
+            self.metacopy = if mode.is_reg() {
+                metacopy_len(path)?
+            } else {
+                None
+            };
+            self.stop = self.metacopy.is_none();
+            if self.stop || self.last {
+                return Ok(Some(dentry));
+            }
+        } else {
+            if NewInode::find(self.sb, inode).is_some_and(|inode| is_trap(&inode)) {
+                pr_warn!("lookup: a layer is within another layer\n");
+                return Err(ELOOP);
+            }
+            self.is_dir |= is_last_name;
+            if self.last {
+                return Ok(Some(dentry));
+            }
+            if is_opaque(path)? {
+                self.stop = true;
+                return Ok(Some(dentry));
+            }
+        }
+        self.follow(path, &place)?;
+        Ok(Some(dentry))
+    }
+
+    /// Follows the redirect of the object at `path`, whose name is at `place`.
+    fn follow(&mut self, path: PathRef<'_>, place: &Range<usize>) -> Result {
+        self.absolute = false;
+        let Some(redirect) = redirect::read(path)? else {
+            return Ok(());
+        };
+        self.wanted = self.wanted.redirected(place, &redirect)?;
+        if redirect.starts_with(b"/") {
+            self.absolute = true;
+            // A directory above may have been opaque, but the object came from elsewhere.
+            self.stop = false;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a directory of a layer hides those of lower layers.
+fn is_opaque(path: PathRef<'_>) -> Result<bool> {
+    let mut value = [0; 2];
+    match xattr::get_own(path, Attribute::Opaque, &mut value) {
+        Ok(value) => Ok(value.and_then(Opaque::parse) == Some(Opaque::Opaque)),
+        Err(err) if err == ERANGE => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// The length of the attribute that says that a regular file is a metacopy;
+/// `None` when it is none.
+fn metacopy_len(path: PathRef<'_>) -> Result<Option<usize>> {
+    let len = xattr::len_of_own(path, Attribute::Metacopy)?;
+    if len.is_some_and(|len| MetacopyValue::check_size(len).is_err()) {
+        pr_warn!("lookup: the attribute of a metacopy is too short\n");
+        return Err(EIO);
+    }
+    Ok(len)
+}
