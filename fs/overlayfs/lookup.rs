@@ -11,8 +11,10 @@ use crate::{
     },
     identity::Fsid,
     inode::set_operations,
-    layered::{self, Objects},
+    layered::{self, DataPlace, Objects},
     layers::LayerPath,
+    lower_data::Deferred,
+    metacopy,
     protattr,
     super_block::Super,
     xattr,
@@ -148,10 +150,23 @@ pub(crate) fn get_inode(
             // an object of its own then.
             drop(inode);
             match objects.upper {
+                Some(_) if objects.data.is_some() => get_metacopy(sb, objects),
                 Some(upper) => get_inode(sb, Objects::of_upper(upper)),
                 None => fill_inode(NewInode::unhashed(sb)?, objects, None),
             }
         }
+    }
+}
+
+/// As [`get_inode`], for a metacopy in upper whose data another object has as well.
+fn get_metacopy(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
+    let upper = objects.upper.as_ref().ok_or(EIO)?;
+    let real = upper.inode().ok_or(ENOENT)?;
+    let ino = sb.data().identity.map(Fsid::UPPER, real.ino())?;
+    match NewInode::get(sb, real)? {
+        Cached::New(inode) => fill_inode(inode, objects, Some(ino)),
+        Cached::Existing(inode) if stands_for(&inode, Some(upper), None) => Ok(inode),
+        Cached::Existing(_) => Err(ESTALE),
     }
 }
 
@@ -186,13 +201,10 @@ pub(crate) fn fill_inode(
     let Objects {
         upper,
         lower,
-        metacopy,
+        data,
         redirect,
         ..
     } = objects;
-    if metacopy.is_some() {
-        return Err(EIO);
-    }
     let ino = match ino {
         Some(ino) => ino,
         None => number(inode.super_data(), upper.as_ref(), &lower)?,
@@ -206,7 +218,17 @@ pub(crate) fn fill_inode(
     inode.data().set_lower(lower);
     *inode.data().redirect.lock() = redirect;
     if let Some(upper) = upper {
-        inode.set_upper(upper)?;
+        // Looked at again: nobody but this task has the inode now. If it has got its data since
+        // the lookup, that of the lower layer is old.
+        if data.is_some() && metacopy::is_one(layers.upper()?.path(&upper)?)? {
+            inode.set_metacopy(upper)?;
+        } else {
+            inode.set_upper(upper)?;
+        }
+    }
+    if let Some(DataPlace::DataOnly(redirect)) = data {
+        let deferred = KBox::new(Deferred::new(redirect), GFP_KERNEL)?;
+        inode.data().deferred.populate(deferred);
     }
 
     let real = inode.real_path()?;
