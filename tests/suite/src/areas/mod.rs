@@ -112,6 +112,11 @@ areas! {
     copy_up_io_error,
     copy_up_killed,
     copy_up_races,
+    metacopy,
+    metacopy_coherence,
+    metacopy_layers,
+    data_only,
+    verity,
     coherence,
     coherence_events,
     mapping_writers,
@@ -141,6 +146,7 @@ areas! {
     between drivers:
     interchange,
     redirect_interchange,
+    metacopy_interchange,
     identity_nested,
     mapping_nested,
 }

@@ -206,6 +206,23 @@ impl Bed {
         must("mount without upper", self.try_mount(&options))
     }
 
+    /// Mounts all layers with more options.
+    #[track_caller]
+    pub fn mount_with(&self, more: &str) -> Dir {
+        let options = format!("{},{more}", self.options());
+        must("mount", self.try_mount(&options))
+    }
+
+    /// The same by the driver that takes layers over.
+    #[track_caller]
+    pub fn mount_by_other_with(&self, more: &str) -> Dir {
+        let options = format!("{},{more}", self.options());
+        must(
+            "mount by the other driver",
+            self.try_mount_at(&self.other, &options, &self.mnt),
+        )
+    }
+
     /// Mounts all layers by the driver that takes them over.
     #[track_caller]
     pub fn mount_by_other(&self) -> Dir {

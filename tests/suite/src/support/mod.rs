@@ -14,9 +14,14 @@ pub mod image;
 pub mod listing;
 pub mod mapping;
 pub mod maps;
+pub mod metacopy;
 pub mod must;
 pub mod newmount;
 pub mod process;
 pub mod readers;
 pub mod snapshot;
+<<<<<<< HEAD
 pub mod upper;
+=======
+pub mod verity;
+>>>>>>> f4bc82a (tests: metacopies, data-only layers, verity)
