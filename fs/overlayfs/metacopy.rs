@@ -17,13 +17,14 @@ use crate::{
     },
     layers::Upper,
     mapping,
+    redirect::{self, Reach},
     xattr,
     Overlay, //
 };
 use kernel::prelude::*;
 use vfs::{
     attr::{SetAttr, Stat, StatFlags, StatMask},
-    dentry::Dentry,
+    dentry::{Dentry, DentryOf},
     file::OpenFile,
     inode::InodeOf,
     mount::PathRef,
@@ -92,6 +93,22 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Resu
     let mut buffer = [0; LEN_MAX];
     let value = metacopy.write(&mut buffer).map_err(|_| EIO)?;
     xattr::set_own(upper.path(dentry)?, Attribute::Metacopy, value)
+}
+
+/// Gives a metacopy in upper, which is about to get another name, a redirect to
+/// where its data is. `stays` says that the name is in the same directory.
+///
+/// Locks and errors are those of [`redirect::set`].
+pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, stays: bool) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let lower = inode.lower_path()?.ok_or(EIO)?;
+    // What a file with several names was copied from may be in another directory, too.
+    let reach = if stays && lower.inode()?.nlink() == 1 {
+        Reach::Sibling
+    } else {
+        Reach::Anywhere
+    };
+    redirect::set(dentry, reach)
 }
 
 /// Gives the inode of a metacopy in upper its data, or none if it is about to be

@@ -5,9 +5,10 @@
 use crate::{
     config::RedirectMode,
     copy_up,
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
+    metacopy,
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
@@ -221,15 +222,19 @@ impl<'a> Move<'a> {
 
     /// Prepares a directory to be found again in `to`, merged with the same
     /// directories as now: by a redirect, or with none, even if lower layers have
-    /// one of its new name.
+    /// one of its new name. So is a metacopy, with its data.
     fn keep_merged(&self, child: Child<'_, Overlay>, to: &InodeOf<Overlay>) -> Result {
         let inode = child.dentry().inode_of().ok_or(ENOENT)?;
-        if !inode.mode().is_dir() {
-            return Ok(());
-        }
         let entry = inode.data();
+        let stays = core::ptr::eq(self.old_dir()?, self.new_dir()?);
+        if !inode.mode().is_dir() {
+            return if entry.backing() == Backing::Metacopy {
+                metacopy::set_redirect(child.dentry(), stays)
+            } else {
+                Ok(())
+            };
+        }
         if is_merged_or_lower(inode) {
-            let stays = core::ptr::eq(self.old_dir()?, self.new_dir()?);
             let reach = if stays {
                 Reach::Sibling
             } else {

@@ -20,8 +20,5 @@ pub mod newmount;
 pub mod process;
 pub mod readers;
 pub mod snapshot;
-<<<<<<< HEAD
 pub mod upper;
-=======
 pub mod verity;
->>>>>>> f4bc82a (tests: metacopies, data-only layers, verity)
