@@ -185,12 +185,17 @@ impl Bed {
 
     /// The options that mount all layers.
     pub fn options(&self) -> String {
-        format!(
+        let mut options = format!(
             "lowerdir={},upperdir={},workdir={}",
             self.lowerdir(),
             self.upper,
             self.work
-        )
+        );
+        if let Ok(more) = std::env::var("ROVL_OPTIONS") {
+            options.push(',');
+            options.push_str(&more);
+        }
+        options
     }
 
     /// Mounts all layers.
