@@ -108,6 +108,7 @@ areas! {
     copy_up_metadata,
     copy_up_parents,
     copy_up_special,
+    copy_up_flags,
     copy_up_failure,
     copy_up_io_error,
     copy_up_killed,
