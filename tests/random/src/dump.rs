@@ -25,10 +25,12 @@ pub type Dump = BTreeMap<String, Vec<(&'static str, String)>>;
 /// How a tree is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// Through the overlay.
-    Overlay,
+    /// Through the overlay; C lists whiteouts that others made in a directory of one layer.
+    Overlay { lists_whiteouts: bool },
     /// From below: the overlay's own attributes are seen.
     Upper,
+    /// The index, from below.
+    Index,
 }
 
 /// Extended attributes whose values are each upper's own.
@@ -94,6 +96,9 @@ impl Walk<'_> {
         }
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
+            if self.is_left_out(&entry) {
+                continue;
+            }
             let path = if path.is_empty() {
                 name
             } else {
@@ -107,6 +112,22 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn is_below(&self) -> bool {
+        matches!(self.view, View::Upper | View::Index)
+    }
+
+    /// Whether an entry of a directory means nothing.
+    fn is_left_out(&self, entry: &fs::DirEntry) -> bool {
+        match self.view {
+            View::Overlay { lists_whiteouts } => {
+                lists_whiteouts && rustix::fs::lstat(entry.path()).err() == Some(Errno::NOENT)
+            }
+            View::Upper => false,
+            // The whiteout that C is going to link next.
+            View::Index => entry.file_name().as_encoded_bytes().starts_with(b"#"),
+        }
+    }
+
     fn describe(
         &mut self,
         at: &Path,
@@ -115,7 +136,7 @@ impl Walk<'_> {
     ) -> Result<(), Errno> {
         let stat = rustix::fs::lstat(at)?;
         let kind = tree::kind(&stat);
-        if self.view == View::Upper && kind == "char" && stat.st_rdev == 0 {
+        if self.is_below() && kind == "char" && stat.st_rdev == 0 {
             // Drivers may make one and link it, at any time.
             fields.push(("type", String::from("whiteout")));
             return Ok(());
@@ -147,7 +168,7 @@ impl Walk<'_> {
         for name in exec::names_in(&list[..length]) {
             let mut value = vec![0; 16384];
             let length = rustix::fs::lgetxattr(at, &name, value.as_mut_slice())?;
-            let own = self.view == View::Upper && OWN_VALUES.contains(&name.as_str());
+            let own = self.is_below() && OWN_VALUES.contains(&name.as_str());
             text.push(if own {
                 format!("{name}=({length} bytes)")
             } else {

@@ -3,7 +3,10 @@
 //! Doing an operation in a tree: names and attributes. Data is in
 //! [`crate::data`].
 
-use std::{fs, io, os::fd::AsFd};
+use std::{
+    fs, io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use rustix::{
     fs::{
@@ -352,11 +355,22 @@ fn look(tree: &mut Tree, op: &Op) -> Outcome {
     }
 }
 
-fn listing(tree: &Tree, dir: Dir) -> Outcome {
+/// Whether what a listing names is not there.
+fn is_missing(dir: BorrowedFd<'_>, name: &str) -> bool {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).err() == Some(Errno::NOENT)
+}
+
+fn listing(tree: &Tree, mut dir: Dir) -> Outcome {
     let mut entries = Vec::new();
-    for entry in dir {
+    let fd = dir.fd()?.try_clone_to_owned();
+    let fd = fd.map_err(|error| errno(&error))?;
+    let dir_fd = fd.as_fd();
+    while let Some(entry) = dir.read() {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        if tree.lists_whiteouts && is_missing(dir_fd, &name) {
+            continue;
+        }
         // C shows other numbers for directories that were merged by hand.
         let number = match entry.file_type() {
             FileType::Directory => String::new(),

@@ -16,7 +16,11 @@ use rustix::{
     mount::{mount, unmount, MountFlags, UnmountFlags},
 };
 
-use crate::tree::{Numbers, Tree};
+use crate::{
+    dump::{self, Dump, View},
+    exec,
+    tree::{Numbers, Tree},
+};
 
 /// An overlay that can be mounted by one driver and then by another.
 pub struct Side {
@@ -76,6 +80,7 @@ impl Side {
             &*options,
         )?;
         self.mounted = true;
+        self.tree.lists_whiteouts = self.driver == "overlay";
         Ok(())
     }
 
@@ -94,7 +99,20 @@ impl Side {
             thread::sleep(Duration::from_millis(1));
         }
         self.mounted = false;
-        Ok(())
+        // What a volatile mount leaves so that nobody trusts its layer: here, nothing crashed.
+        let mark = self.work.join("work/incompat/volatile");
+        match fs::remove_dir_all(mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(exec::errno(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is seen through it.
+    pub fn dump(&self) -> Dump {
+        let view = View::Overlay {
+            lists_whiteouts: self.tree.lists_whiteouts,
+        };
+        dump::take(&self.tree.root, view, &self.tree.numbers)
     }
 
     /// The index of upper's files, where there may be one.

@@ -39,6 +39,9 @@ pub struct Tree {
     pub slots: [Option<OwnedFd>; SLOTS],
     /// Inode numbers to compare.
     pub numbers: Rc<Numbers>,
+    /// Whether listings may name what is not there: C passes the listing of a directory
+    /// that is in one layer alone through, with whiteouts that others made in it.
+    pub lists_whiteouts: bool,
 }
 
 impl Tree {
@@ -48,6 +51,7 @@ impl Tree {
             root,
             slots: Default::default(),
             numbers,
+            lists_whiteouts: false,
         }
     }
 

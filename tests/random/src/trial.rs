@@ -252,16 +252,11 @@ impl Running {
     }
 
     fn dumps(&self) -> [Dump; 2] {
-        self.stage
-            .sides
-            .each_ref()
-            .map(|side| dump::take(&side.tree.root, View::Overlay, &side.tree.numbers))
+        self.stage.sides.each_ref().map(Side::dump)
     }
 
     fn compare(&self) -> Result<(), Verdict> {
-        self.compare_by("overlays", |side| {
-            dump::take(&side.tree.root, View::Overlay, &side.tree.numbers)
-        })?;
+        self.compare_by("overlays", Side::dump)?;
         if !self.uppers_are_comparable {
             return Ok(());
         }
@@ -269,7 +264,7 @@ impl Running {
             dump::take(&side.upper, View::Upper, &side.tree.numbers)
         })?;
         self.compare_by("indices", |side| {
-            dump::take(&side.index(), View::Upper, &side.tree.numbers)
+            dump::take(&side.index(), View::Index, &side.tree.numbers)
         })
     }
 
