@@ -198,8 +198,13 @@ fn content(at: &Path) -> Result<String, Errno> {
     }
 }
 
-/// Lines that say where two trees differ; none if they are the same.
-pub fn differences(a: (&str, &Dump), b: (&str, &Dump)) -> Vec<String> {
+/// Lines that say where two trees differ; none if they are the same. Two values of a field
+/// may be excused.
+pub fn differences(
+    a: (&str, &Dump),
+    b: (&str, &Dump),
+    excuse: impl Fn(&str, &str, &str) -> bool,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let paths: std::collections::BTreeSet<_> = a.1.keys().chain(b.1.keys()).collect();
     for path in paths {
@@ -218,7 +223,7 @@ pub fn differences(a: (&str, &Dump), b: (&str, &Dump)) -> Vec<String> {
                 names.dedup();
                 for name in names {
                     let (one, other) = (get(left, name), get(right, name));
-                    if one != other {
+                    if one != other && !excuse(name, &one, &other) {
                         lines.push(format!(
                             "'{path}' {name}: {one} in {}, {other} in {}",
                             a.0, b.0

@@ -193,7 +193,10 @@ fn remove_tree(tree: &Tree, path: &str) -> Outcome {
     let mut removed = 0;
     for name in names {
         let path = format!("{path}/{name}");
-        let stat = rustix::fs::lstat(tree.at(&path))?;
+        let stat = match rustix::fs::lstat(tree.at(&path)) {
+            Err(Errno::NOENT) if tree.lists_whiteouts => continue,
+            stat => stat?,
+        };
         if tree::kind(&stat) == "dir" {
             remove_tree(tree, &path)?;
         } else {

@@ -67,6 +67,72 @@ const RULES: [Rule; 2] = [
     },
 ];
 
+/// An attribute of the format that C and rovl do not give to the same objects of an upper
+/// layer.
+struct Excuse {
+    /// The attribute, with the value that it has then.
+    attribute: &'static str,
+    /// Whether C may have it where rovl does not.
+    c_alone: bool,
+    /// Whether rovl may have it where C does not.
+    rovl_alone: bool,
+    /// Whether this is so only for what was made by hand.
+    by_hand: bool,
+}
+
+const EXCUSES: [Excuse; 3] = [
+    // The mark says only that listings have to look numbers up, which are compared. C marks
+    // the parent of whatever it copies up; rovl does not if the copy has no origin, as that
+    // of a file with several links. C removes the mark when it lists a directory that
+    // does not need it; rovl leaves it.
+    Excuse {
+        attribute: "trusted.overlay.impure=y",
+        c_alone: true,
+        rovl_alone: true,
+        by_hand: false,
+    },
+    // rovl marks each directory that it makes in a merged one. C, which calls it an
+    // optimization, does so only where options forbid to change layers offline.
+    Excuse {
+        attribute: "trusted.overlay.opaque=y",
+        c_alone: false,
+        rovl_alone: true,
+        by_hand: false,
+    },
+    // C adds the origin to a directory that was merged by hand, when it finds it.
+    Excuse {
+        attribute: "trusted.overlay.origin=",
+        c_alone: true,
+        rovl_alone: false,
+        by_hand: true,
+    },
+];
+
+/// Whether the lists of attributes of an object in C's upper layer and in rovl's may differ
+/// as they do.
+pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
+    let alone = |list: &str, other: &str| -> Vec<String> {
+        list.split(' ')
+            .filter(|attribute| !other.split(' ').any(|other| other == *attribute))
+            .filter(|attribute| !attribute.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let excused = |attribute: &String, allowed: fn(&Excuse) -> bool| {
+        EXCUSES.iter().any(|excuse| {
+            attribute.starts_with(excuse.attribute)
+                && allowed(excuse)
+                && (by_hand || !excuse.by_hand)
+        })
+    };
+    alone(c, rovl)
+        .iter()
+        .all(|attribute| excused(attribute, |excuse| excuse.c_alone))
+        && alone(rovl, c)
+            .iter()
+            .all(|attribute| excused(attribute, |excuse| excuse.rovl_alone))
+}
+
 /// The rule for what came of a step on C and on rovl.
 pub fn find(step: &Step, c: &Outcome, rovl: &Outcome) -> Option<&'static Rule> {
     RULES.iter().find(|rule| (rule.applies)(&step.op, c, rovl))
