@@ -85,7 +85,7 @@ pub fn upper<'a>(plan: &Plan<'a>) -> Feed<'a> {
         Plan::Random(seed, _) => {
             let mut rng = Rng::new(*seed, UPPER);
             let steps = if rng.percent(25) { 40 } else { 0 };
-            Feed::random(rng, Purpose::Layer, steps)
+            Feed::random(rng, Purpose::Upper, steps)
         }
     }
 }

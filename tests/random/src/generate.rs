@@ -17,6 +17,9 @@ pub enum Purpose {
     /// To make a layer by hand: whiteouts and opaque directories are made as they
     /// are on disk.
     Layer,
+    /// To make an upper layer by hand. Without whiteouts: one in a directory that is not merged
+    /// is nothing that overlays make, and C cannot remove such a directory.
+    Upper,
     /// To use an overlay.
     Overlay,
 }
@@ -119,7 +122,7 @@ impl Generator {
     /// The next operation.
     pub fn next(&mut self) -> Step {
         let table = match self.purpose {
-            Purpose::Layer => FOR_LAYERS,
+            Purpose::Layer | Purpose::Upper => FOR_LAYERS,
             Purpose::Overlay => FOR_OVERLAYS,
         };
         let sum: usize = table.iter().map(|(weight, _)| weight).sum();
@@ -318,7 +321,7 @@ impl Generator {
         ]);
         let node = match (self.purpose, node) {
             // Layers get their whiteouts from `whiteout`.
-            (Purpose::Layer, Node::Character(0, 0)) => Node::Fifo,
+            (Purpose::Layer | Purpose::Upper, Node::Character(0, 0)) => Node::Fifo,
             (_, node) => node,
         };
         Op::Mknod {
@@ -329,6 +332,9 @@ impl Generator {
     }
 
     fn whiteout(&mut self) -> Op {
+        if self.purpose == Purpose::Upper {
+            return self.mkdir();
+        }
         Op::Mknod {
             path: self.fresh(),
             node: Node::Character(0, 0),

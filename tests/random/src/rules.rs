@@ -92,10 +92,12 @@ const EXCUSES: [Excuse; 3] = [
         by_hand: false,
     },
     // rovl marks each directory that it makes in a merged one. C, which calls it an
-    // optimization, does so only where options forbid to change layers offline.
+    // optimization, does so only where options forbid to change layers offline. C marks a
+    // directory before it knows that it cannot be renamed, and leaves that. A mark that is
+    // needed is noticed without: lower objects would be seen after the next mount.
     Excuse {
         attribute: "trusted.overlay.opaque=y",
-        c_alone: false,
+        c_alone: true,
         rovl_alone: true,
         by_hand: false,
     },

@@ -100,7 +100,7 @@ pub fn xattr(rng: &mut Rng, purpose: Purpose) -> (String, Vec<u8>) {
     ]);
     // In a layer these would be the overlay's own, and nonsense to it.
     let name = match (purpose, name) {
-        (Purpose::Layer, name) if name.contains(".overlay.") => "trusted.b",
+        (Purpose::Layer | Purpose::Upper, name) if name.contains(".overlay.") => "trusted.b",
         (_, name) => name,
     };
     let value = match name {
