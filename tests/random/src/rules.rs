@@ -12,6 +12,8 @@ use crate::op::{Op, Outcome, Step, Target};
 /// How two trees come together again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
+    /// They are the same.
+    Nothing,
     /// The rename is done back. Upper has another history then, and is not compared
     /// any more.
     RenameBack,
@@ -28,7 +30,18 @@ pub struct Rule {
     applies: fn(&Op, &Outcome, &Outcome) -> bool,
 }
 
-const RULES: [Rule; 2] = [
+const RULES: [Rule; 3] = [
+    Rule {
+        // rovl looks whether a directory is empty, C leaves that to upper's filesystem if it
+        // alone has the directory. POSIX knows both errors; xfs has the other one.
+        name: "error of a rename to a directory that is not empty",
+        follow: Follow::Nothing,
+        applies: |op, c, rovl| {
+            matches!(op, Op::Rename { .. })
+                && *c == Err(Errno::EXIST)
+                && *rovl == Err(Errno::NOTEMPTY)
+        },
+    },
     Rule {
         // Without redirect_dir C cannot record where a directory came from.
         name: "rename of a lower directory",

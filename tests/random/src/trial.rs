@@ -216,6 +216,7 @@ impl Running {
         };
         *self.rules.entry(rule.name).or_default() += 1;
         match (rule.follow, &step.op) {
+            (Follow::Nothing, _) => {}
             (Follow::RenameBack, Op::Rename { from, to, flags }) => {
                 let flags = RenameFlags::from_bits_retain(*flags) & RenameFlags::EXCHANGE;
                 let tree = &self.stage.sides[rovl].tree;
