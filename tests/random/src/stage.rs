@@ -77,7 +77,8 @@ impl Stage {
             }
         }
         let mut numbers = Numbers::default();
-        if fs::metadata(&dirs[0])?.dev() == fs::metadata(&dirs[1])?.dev() {
+        numbers.one_filesystem = fs::metadata(&dirs[0])?.dev() == fs::metadata(&dirs[1])?.dev();
+        if numbers.one_filesystem {
             for dir in &lower {
                 collect_numbers(dir, &mut numbers.shared)?;
             }

@@ -18,6 +18,8 @@ const NOW: i64 = 1_500_000_000;
 pub struct Numbers {
     /// The numbers, or nothing where drivers may differ.
     pub shared: HashSet<u64>,
+    /// Whether all layers are on one filesystem.
+    pub one_filesystem: bool,
 }
 
 impl Numbers {

@@ -116,6 +116,11 @@ impl Running {
                     let _ = fs::write("/proc/sys/vm/drop_caches", "3\n");
                     self.outcomes.push([Ok(String::new()), Ok(String::new())]);
                 }
+                Op::Flag { .. } if !self.stage.sides[0].tree.numbers.one_filesystem => {
+                    // A filesystem may refuse flags that another one has. C has noted its own
+                    // by then, and the file is protected from the next mount on.
+                    self.outcomes.push([Err(Errno::NOSYS), Err(Errno::NOSYS)]);
+                }
                 _ => self.step(&step)?,
             }
             if let Some([outcome, _]) = self.outcomes.last() {
