@@ -81,7 +81,7 @@ const FOR_OVERLAYS: &[(usize, Make)] = &[
     (6, Generator::list_xattr),
     (8, Generator::remove_xattr),
     (3, Generator::flag),
-    (18, Generator::open),
+    (24, Generator::open),
     (5, Generator::tmpfile),
     (5, Generator::link_tmpfile),
     (6, Generator::close),
@@ -97,7 +97,8 @@ pub struct Generator {
     rng: Rng,
     known: Known,
     purpose: Purpose,
-    open: [bool; SLOTS],
+    /// By which path each descriptor was opened.
+    open: [Option<String>; SLOTS],
     /// Paths that can not be changed, for the flag to be taken away soon.
     flagged: Vec<(String, u32)>,
 }
@@ -109,7 +110,7 @@ impl Generator {
             rng,
             known: Known::default(),
             purpose,
-            open: [false; SLOTS],
+            open: Default::default(),
             flagged: Vec::new(),
         }
     }
@@ -151,9 +152,14 @@ impl Generator {
     /// Learns what came of an operation.
     pub fn learn(&mut self, step: &Step, outcome: &Outcome) {
         match &step.op {
-            Op::Open { slot, .. } | Op::Tmpfile { slot, .. } => self.open[*slot] = outcome.is_ok(),
-            Op::Close(slot) => self.open[*slot] = false,
-            Op::Remount | Op::Swap => self.open = [false; SLOTS],
+            Op::Open { path, slot, .. }
+            | Op::Tmpfile {
+                directory: path,
+                slot,
+                ..
+            } => self.open[*slot] = outcome.is_ok().then(|| path.clone()),
+            Op::Close(slot) => self.open[*slot] = None,
+            Op::Remount | Op::Swap => self.open = Default::default(),
             Op::Flag { path, flag, on } if outcome.is_ok() => {
                 self.flagged.retain(|(other, _)| other != path);
                 if *on {
@@ -169,6 +175,12 @@ impl Generator {
 
     /// A path that is there, mostly of the type.
     fn path(&mut self, kind: Option<Kind>) -> String {
+        if self.rng.percent(7) {
+            // What is open already: descriptors from before a change are where drivers err.
+            if let Some(path) = self.open_slot().and_then(|slot| self.open[slot].clone()) {
+                return path;
+            }
+        }
         let kind = if self.rng.percent(90) { kind } else { None };
         if self.rng.percent(95) {
             if let Some(path) = self.known.any(&mut self.rng, kind) {
@@ -211,7 +223,9 @@ impl Generator {
     }
 
     fn open_slot(&mut self) -> Option<usize> {
-        let open: Vec<_> = (0..SLOTS).filter(|slot| self.open[*slot]).collect();
+        let open: Vec<_> = (0..SLOTS)
+            .filter(|slot| self.open[*slot].is_some())
+            .collect();
         (!open.is_empty()).then(|| self.rng.pick(&open))
     }
 

@@ -76,8 +76,10 @@ impl Stage {
                 set_times(upper, upper)?;
             }
         }
-        let mut numbers = Numbers::default();
-        numbers.one_filesystem = fs::metadata(&dirs[0])?.dev() == fs::metadata(&dirs[1])?.dev();
+        let mut numbers = Numbers {
+            one_filesystem: fs::metadata(&dirs[0])?.dev() == fs::metadata(&dirs[1])?.dev(),
+            ..Numbers::default()
+        };
         if numbers.one_filesystem {
             for dir in &lower {
                 collect_numbers(dir, &mut numbers.shared)?;
