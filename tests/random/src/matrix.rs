@@ -19,9 +19,9 @@ pub struct OptionSet {
 const TABLE: &[(&str, &str, bool)] = &[
     ("", "redirect_dir=off", false),
     ("redirect_dir=off", "redirect_dir=off", false),
-    ("redirect_dir=nofollow", "redirect_dir=off", true),
-    ("redirect_dir=follow", "redirect_dir=on", true),
-    ("redirect_dir=on", "redirect_dir=on", true),
+    ("redirect_dir=nofollow", "redirect_dir=off", false),
+    ("redirect_dir=follow", "redirect_dir=on", false),
+    ("redirect_dir=on", "redirect_dir=on", false),
     ("index=on", "redirect_dir=off", true),
     ("redirect_dir=on,index=on", "redirect_dir=on", true),
     ("metacopy=on", "metacopy=on", true),
@@ -32,8 +32,8 @@ const TABLE: &[(&str, &str, bool)] = &[
         "redirect_dir=on",
         true,
     ),
-    ("xino=on", "redirect_dir=off", true),
-    ("xino=off", "redirect_dir=off", true),
+    ("xino=on", "redirect_dir=off", false),
+    ("xino=off", "redirect_dir=off", false),
     (
         "xino=auto,redirect_dir=on,index=on,metacopy=on",
         "metacopy=on",
@@ -43,7 +43,7 @@ const TABLE: &[(&str, &str, bool)] = &[
     ("uuid=null", "redirect_dir=off", false),
     ("uuid=off", "redirect_dir=off", false),
     ("userxattr", "userxattr", true),
-    ("volatile", "redirect_dir=off", true),
+    ("volatile", "redirect_dir=off", false),
 ];
 
 /// All sets.
