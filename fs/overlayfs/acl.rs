@@ -62,7 +62,7 @@ pub(crate) fn set(
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| Acl::get(lower, kind))?;
     }
-    copy_up::copy_up(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| Acl::set(upper, kind, acl));

@@ -407,12 +407,7 @@ impl Config {
 
     /// Refuses what is not there yet.
     fn refuse_missing(&self, fc: &FsContext) -> Result {
-        let missing = [
-            ("index", self.index),
-            ("nfs_export", self.nfs_export),
-            ("metacopy", self.metacopy),
-            ("verity", self.verity != VerityMode::Off),
-        ];
+        let missing = [("index", self.index), ("nfs_export", self.nfs_export)];
         match missing.iter().find(|(_, wanted)| *wanted) {
             Some((what, _)) => Err(fc.invalid(fmt!("{what} is not supported"))),
             None => Ok(()),

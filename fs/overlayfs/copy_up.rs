@@ -10,11 +10,13 @@
 
 use crate::{
     data,
-    entry::OverlayInode,
-    format::{opaque::IMPURE, xattr::Attribute},
+    entry::{Backing, OverlayInode},
+    format::{metacopy::Metacopy, opaque::IMPURE, xattr::Attribute},
     identity::Fsid,
     layers::Upper,
+    lower_data,
     mapping,
+    metacopy,
     origin::Origin,
     protattr,
     workdir,
@@ -35,36 +37,65 @@ use vfs::{
     inode::{InodeFlags, InodeOf},
     inode_ops::{DelayedCall, LinkTarget},
     mount::PathRef,
+    mutex::MutexGuard,
     namei::{Creating, Renaming},
     xattr::SetFlags, //
 };
 
-/// How much of a file's data is copied.
+/// What is to be done with the data of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Data {
-    /// All of it.
+    /// Nothing: it may stay in the lower layer.
+    Unused,
+    /// It is needed, all of it.
     Copy,
-    /// None: the file is about to be truncated.
+    /// It is not copied: the file is about to be truncated.
     Truncate,
 }
 
-/// Makes sure that `dentry` is in upper, and the directories above it.
+impl Data {
+    /// Whether the inode is in upper as far as is needed.
+    fn is_in_upper(self, inode: &InodeOf<Overlay>) -> bool {
+        match self {
+            Self::Unused => inode.data().upper().is_some(),
+            Self::Copy | Self::Truncate => inode.data().upper_data().is_some(),
+        }
+    }
+}
+
+/// Makes sure that `dentry` is in upper, and the directories above it. The data of
+/// a file may be left where it is.
 ///
 /// Takes `copy_up` of one inode after the other; the caller may hold inode locks
 /// of the overlay, but no access to write to upper. Fails with `EROFS` without
 /// upper, `EINTR` if killed, and what upper's filesystem says: the object is
 /// then as it was.
 pub(crate) fn copy_up(dentry: &DentryOf<Overlay>) -> Result {
-    copy_up_data(dentry, Data::Copy)
+    copy_up_data(dentry, Data::Unused)
 }
 
-/// As [`copy_up`], where the data may not be needed.
+/// As [`copy_up`], for a change of attributes. While the result lives the data of a
+/// metacopy is not copied, which changes attributes and puts them back.
+pub(crate) fn copy_up_for_change<'a>(
+    dentry: &'a DentryOf<Overlay>,
+) -> Result<Option<MutexGuard<'a, ()>>> {
+    copy_up(dentry)?;
+    let entry = dentry.inode_of().ok_or(ENOENT)?.data();
+    if entry.backing() != Backing::Metacopy {
+        return Ok(None);
+    }
+    entry.copy_up.lock_killable().map(Some)
+}
+
+/// As [`copy_up`], telling whether the data is needed. Where it is copied, it is
+/// that which [`lower_data::find`] finds.
 pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
-    loop {
-        let inode = dentry.inode_of().ok_or(ENOENT)?;
-        if inode.data().upper().is_some() {
-            return Ok(());
-        }
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if data.is_in_upper(inode) {
+        return Ok(());
+    }
+    lower_data::find(dentry)?;
+    while !data.is_in_upper(inode) {
         let sb = inode.super_data();
         sb.layers.upper()?;
         // The topmost object that is not in upper goes first.
@@ -77,9 +108,14 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
             next = parent;
             parent = next.parent_of();
         }
-        let what = if **next == **dentry { data } else { Data::Copy };
+        let what = if **next == **dentry {
+            data
+        } else {
+            Data::Unused
+        };
         with_creds(&sb.cred, |_| copy_up_one(&parent, &next, what))?;
     }
+    Ok(())
 }
 
 /// What is needed to copy one object.
@@ -90,8 +126,10 @@ struct CopyUp<'a> {
     inode: &'a InodeOf<Overlay>,
     lower: PathRef<'a>,
     stat: Stat,
-    /// Bytes of data to be copied.
+    /// Bytes of the file; [`Data::Truncate`] leaves none.
     size: i64,
+    /// What the copy says of itself, if its data is not copied.
+    metacopy: Option<Metacopy>,
     origin: Option<Origin>,
 }
 
@@ -101,8 +139,11 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     let parent = parent.inode_of().ok_or(ENOENT)?;
     let upper = inode.super_data().layers.upper()?;
     let _copying = inode.data().copy_up.lock_killable()?;
-    if inode.data().upper().is_some() {
+    if data.is_in_upper(inode) {
         return Ok(());
+    }
+    if inode.data().backing() == Backing::Metacopy {
+        return metacopy::complete(inode, data);
     }
     let lower = inode.lower_path()?.ok_or(EIO)?;
     let stat = Stat::get(lower, StatMask::BASIC, StatFlags::AS_STAT)?;
@@ -123,9 +164,11 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
         set_impure(parent)?;
     }
     let size = match data {
-        Data::Copy if stat.mode().is_reg() => stat.size(),
+        Data::Unused | Data::Copy if stat.mode().is_reg() => stat.size(),
         _ => 0,
     };
+    let metacopy = metacopy::suffices(inode, data, &stat)?;
+    let is_metacopy = metacopy.is_some();
     let this = CopyUp {
         upper,
         parent,
@@ -134,6 +177,7 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
         lower,
         stat,
         size,
+        metacopy,
         origin,
     };
     let copy = if stat.mode().is_reg() && upper.features.tmpfile {
@@ -143,7 +187,11 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     };
     // The copy has its name: the inode stands for it from here on, and nothing fails.
     inode.hash_by(copy.inode().ok_or(EIO)?);
-    inode.set_upper(copy)?;
+    if is_metacopy {
+        inode.set_metacopy(copy)?;
+    } else {
+        inode.set_upper(copy)?;
+    }
     if !has_origin {
         // A link of its own now. Without memory for a number it keeps the old one.
         if let Ok(ino) = own_number(inode) {
@@ -249,11 +297,15 @@ impl CopyUp<'_> {
         })
     }
 
+    /// Copies the data, unless the copy is to be without.
     fn copy_data(&self, to: &OpenFile) -> Result {
-        data::copy(self.lower, to, self.size)?;
+        if self.metacopy.is_some() || self.size == 0 {
+            return Ok(());
+        }
+        data::copy(self.inode.lower_data_path()?, to, self.size)?;
         let sb = self.inode.super_data();
         // Once is enough: with the attributes, if these are made durable too.
-        if self.size > 0 && sb.syncs_copied_data() && !sb.syncs_copied_metadata() {
+        if sb.syncs_copied_data() && !sb.syncs_copied_metadata() {
             to.fsync_all()?;
         }
         Ok(())
@@ -273,8 +325,11 @@ impl CopyUp<'_> {
         if let Some(origin) = &self.origin {
             origin.store(self.upper, copy)?;
         }
+        if let Some(metacopy) = &self.metacopy {
+            metacopy::store(self.upper, copy, metacopy)?;
+        }
         if mode.is_reg() && to.inode()?.size() != self.size {
-            // Holes at the end were not copied.
+            // Holes at the end were not copied, or the data is not.
             SetAttr::size(self.size).apply(to)?;
         }
         set_attributes(to, &self.stat)?;
@@ -336,8 +391,14 @@ fn must_be_copied(name: &CStr) -> bool {
     name.to_bytes().starts_with(b"security.") || AclType::of_xattr(name).is_some()
 }
 
-/// A file capability that grants nothing cannot be read, and is as good as none.
-const CAPABILITY: &CStr = c"security.capability";
+/// The attribute that has the capabilities of a file.
+pub(crate) const CAPABILITY: &CStr = c"security.capability";
+
+/// Whether reading [`CAPABILITY`] says that there is none: one that grants nothing
+/// cannot be read, and is as good as none.
+pub(crate) fn is_no_capability(err: Error) -> bool {
+    err == ENODATA || err == EOPNOTSUPP || err == EINVAL
+}
 
 /// Copies all extended attributes but the overlay's own. The caller has write
 /// access.
@@ -380,11 +441,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
             continue;
         }
         let len = match read_value(from, name, &mut value) {
-            Err(err)
-                if name == CAPABILITY && (err == ENODATA || err == EOPNOTSUPP || err == EINVAL) =>
-            {
-                continue;
-            }
+            Err(err) if name == CAPABILITY && is_no_capability(err) => continue,
             result => result?,
         };
         let bytes = value.get(..len).ok_or(EIO)?;
@@ -397,7 +454,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
 }
 
 /// Reads an attribute into `value`, which grows as needed; answers its length.
-fn read_value(from: PathRef<'_>, name: &CStr, value: &mut KVVec<u8>) -> Result<usize> {
+pub(crate) fn read_value(from: PathRef<'_>, name: &CStr, value: &mut KVVec<u8>) -> Result<usize> {
     let len = from.get_xattr(name, &mut [])?;
     if len > value.len() {
         value.resize(len, 0, GFP_KERNEL)?;

@@ -64,7 +64,9 @@ const PAUSE: Delta = Delta::from_millis(2);
 /// long, or when upper cannot say of a directory that it is opaque; `EINTR` if
 /// killed; or as [`copy_up`] does.
 pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overlay>>) -> Result {
-    if !top.super_data().layers.upper()?.features.xattr {
+    let sb = top.super_data();
+    // A metacopy that somebody renames meanwhile would be without its data.
+    if !sb.layers.upper()?.features.xattr || sb.config.metacopy {
         return Err(EXDEV);
     }
     let tree = Tree { top, locked };

@@ -4,12 +4,14 @@
 
 use crate::{
     copy_up,
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     file::{self, RegularFile},
     inode::{self, inode_operations},
     layered::Objects,
     layers::Upper,
     lookup::{self, dentry_is_whiteout, fill_inode},
+    metacopy,
+    redirect::Reach,
     remove,
     rename,
     workdir,
@@ -210,6 +212,9 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;
+        if inode.data().backing() == Backing::Metacopy {
+            metacopy::set_redirect(old, Reach::Anywhere)?;
+        }
         let old = inode.upper_path()?.ok_or(EIO)?;
         make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())
     })?;

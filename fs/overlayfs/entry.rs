@@ -5,6 +5,7 @@
 use crate::{
     layers::{LayerIndex, LayerPath},
     listing::Listing,
+    lower_data::Deferred,
     Overlay, //
 };
 use core::{convert::Infallible, pin::Pin};
@@ -31,13 +32,17 @@ use vfs::{
 ///
 /// Objects in lower layers are known before the inode is published, and never
 /// change. Upper is set once: before the inode is published, or by copy-up.
+/// What is used of it is told by [`Backing`].
 #[pin_data]
 pub struct Entry {
     lower: SetOnce<KVec<LayerPath>>,
-    /// Where the data is from the moment on that it is complete: mappings show it.
     upper: SetOnce<ARef<Dentry>>,
-    /// Whether everything else uses upper too.
-    uses_upper: Atomic<bool>,
+    /// A [`Backing`], which only grows.
+    backing: Atomic<u32>,
+    /// Of a file whose data is to be looked for in data-only layers.
+    pub(crate) deferred: SetOnce<KBox<Deferred>>,
+    /// Whether the digest that a metacopy has of its data was found right.
+    pub(crate) verified: Atomic<bool>,
     /// Of a regular file in a lower layer.
     pub(crate) mappings: SharedMappings,
     /// Taken by the task that copies the inode up.
@@ -56,6 +61,21 @@ pub struct Entry {
     /// Whether upper's directory has objects that came from elsewhere, whose
     /// numbers are not upper's.
     impure: Atomic<bool>,
+}
+
+/// Which objects an inode stands for, in the order in which copy-up goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub(crate) enum Backing {
+    /// Lower ones.
+    Lower,
+    /// Upper's, but for the data of the file, which is a lower object's.
+    Metacopy,
+    /// As before, for a moment: upper's object is complete, and mappings are being
+    /// moved to it.
+    Switching,
+    /// Upper's.
+    Upper,
 }
 
 /// Lock classes for one height in a stack of filesystems.
@@ -103,7 +123,9 @@ impl Entry {
         pin_init!(Self {
             lower: SetOnce::new(),
             upper: SetOnce::new(),
-            uses_upper: Atomic::new(false),
+            backing: Atomic::new(Backing::Lower as u32),
+            deferred: SetOnce::new(),
+            verified: Atomic::new(false),
             mappings: SharedMappings::default(),
             copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
             listing <- Mutex::new(None, c"overlay_listing", classes.listing),
@@ -131,18 +153,62 @@ impl Entry {
         }
     }
 
-    /// The object in upper, if there is one.
-    pub(crate) fn upper(&self) -> Option<&ARef<Dentry>> {
-        if !self.uses_upper.load(ordering::Acquire) {
+    /// Which objects the inode stands for. Who sees a state sees the objects
+    /// complete.
+    pub(crate) fn backing(&self) -> Backing {
+        match self.backing.load(ordering::Acquire) {
+            0 => Backing::Lower,
+            1 => Backing::Metacopy,
+            2 => Backing::Switching,
+            _ => Backing::Upper,
+        }
+    }
+
+    fn set_backing(&self, backing: Backing) {
+        self.backing.store(backing as u32, ordering::Release);
+    }
+
+    fn upper_from(&self, backing: Backing) -> Option<&ARef<Dentry>> {
+        if self.backing() < backing {
             return None;
         }
         self.upper.as_ref()
     }
 
-    /// Upper's object that has the data of a file, also while mappings are being
-    /// switched to it and nothing else uses it yet.
+    /// The object in upper, if there is one. Whether it has the data is another
+    /// matter.
+    pub(crate) fn upper(&self) -> Option<&ARef<Dentry>> {
+        self.upper_from(Backing::Metacopy)
+    }
+
+    /// The object in upper, if it has the data: it is to be read and written
+    /// there.
     pub(crate) fn upper_data(&self) -> Option<&ARef<Dentry>> {
-        self.upper.as_ref()
+        self.upper_from(Backing::Upper)
+    }
+
+    /// As [`Entry::upper_data`], already while mappings are being moved.
+    pub(crate) fn upper_for_mappings(&self) -> Option<&ARef<Dentry>> {
+        self.upper_from(Backing::Switching)
+    }
+
+    /// The object in a lower layer that has the data of a file; `None` if it was
+    /// not looked for yet.
+    pub(crate) fn lower_data(&self) -> Option<&LayerPath> {
+        match self.deferred.as_ref() {
+            Some(deferred) => deferred.found(),
+            None => self.lower().last(),
+        }
+    }
+
+    /// Whether the object that the inode of a file stands for is a metacopy, whose
+    /// data is that of another one.
+    pub(crate) fn is_metacopy(&self) -> bool {
+        match self.backing() {
+            Backing::Lower => self.lower().len() > 1 || self.deferred.as_ref().is_some(),
+            Backing::Metacopy => true,
+            Backing::Switching | Backing::Upper => false,
+        }
     }
 
     /// Sets the objects in lower layers, before the inode is published.
@@ -153,7 +219,9 @@ impl Entry {
     /// All objects in layers, the highest first.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Dentry> {
         let upper = self.upper().map(|upper| &**upper).into_iter();
-        Iterator::chain(upper, self.lower().iter().map(|lower| &*lower.dentry))
+        let found = self.deferred.as_ref().and_then(|deferred| deferred.found());
+        let lower = Iterator::chain(self.lower().iter(), found.into_iter());
+        Iterator::chain(upper, lower.map(|lower| &*lower.dentry))
     }
 
     /// How often the directory has changed.
@@ -201,14 +269,29 @@ pub(crate) trait OverlayInode {
     /// was copied from.
     fn lower_path(&self) -> Result<Option<PathRef<'_>>>;
 
+    /// The object that has the data of a file at this moment. `EIO` if it was not
+    /// looked for yet, see [`crate::lower_data::find`].
+    fn data_path(&self) -> Result<PathRef<'_>>;
+
+    /// The object in a lower layer that has the data of a file; `EIO` as above.
+    fn lower_data_path(&self) -> Result<PathRef<'_>>;
+
     /// Takes over the attributes of the object that the inode stands for.
     fn copy_attr(&self) -> Result;
 
-    /// Upper's object is there: every operation from here on uses it.
+    /// Upper's object is there, complete: every operation from here on uses it.
     ///
     /// The caller holds `copy_up`, or the inode is not published yet. Mappings of
     /// a lower file are switched first.
     fn set_upper(&self, upper: ARef<Dentry>) -> Result;
+
+    /// Upper's object is there without the data of the file: every operation from
+    /// here on uses it, but those on the data. The caller as above.
+    fn set_metacopy(&self, upper: ARef<Dentry>) -> Result;
+
+    /// Upper's object, which was a metacopy, has the data now. The caller holds
+    /// `copy_up`.
+    fn set_upper_data(&self);
 
     /// Notes a change of the directory.
     fn dir_changed(&self);
@@ -237,6 +320,18 @@ impl OverlayInode for InodeOf<Overlay> {
         self.super_data().layers.path(path).map(Some)
     }
 
+    fn data_path(&self) -> Result<PathRef<'_>> {
+        match self.data().upper_data() {
+            Some(upper) => PathRef::new(self.super_data().layers.mount(LayerIndex::UPPER)?, upper),
+            None => self.lower_data_path(),
+        }
+    }
+
+    fn lower_data_path(&self) -> Result<PathRef<'_>> {
+        let lower = self.data().lower_data().ok_or(EIO)?;
+        self.super_data().layers.path(lower)
+    }
+
     fn copy_attr(&self) -> Result {
         let real = self.real_path()?;
         self.copy_attr_from(real.inode()?, real.mount().idmap());
@@ -244,18 +339,22 @@ impl OverlayInode for InodeOf<Overlay> {
     }
 
     fn set_upper(&self, upper: ARef<Dentry>) -> Result {
-        let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
-        let inode: ARef<Inode> = upper.inode().ok_or(ENOENT)?.into();
-        if !self.data().upper.populate(upper) {
-            return Err(EIO);
-        }
+        publish(self, upper)?;
+        self.set_upper_data();
+        Ok(())
+    }
+
+    fn set_metacopy(&self, upper: ARef<Dentry>) -> Result {
+        publish(self, upper)?;
+        self.data().set_backing(Backing::Metacopy);
+        Ok(())
+    }
+
+    fn set_upper_data(&self) {
+        self.data().set_backing(Backing::Switching);
         // Nobody can write to upper before this has passed: no mapping shows the lower file then.
         mapping::switch(self);
-        if !self.rcu_data().set_upper(&inode, mount) {
-            return Err(EIO);
-        }
-        self.data().uses_upper.store(true, ordering::Release);
-        Ok(())
+        self.data().set_backing(Backing::Upper);
     }
 
     fn dir_changed(&self) {
@@ -263,4 +362,14 @@ impl OverlayInode for InodeOf<Overlay> {
         // Fails only without upper, where nothing changes.
         let _ = self.copy_attr();
     }
+}
+
+/// Puts upper's object in its place, where RCU walks and nobody else sees it yet.
+fn publish(inode: &InodeOf<Overlay>, upper: ARef<Dentry>) -> Result {
+    let mount = inode.super_data().layers.mount(LayerIndex::UPPER)?;
+    let real: ARef<Inode> = upper.inode().ok_or(ENOENT)?.into();
+    if !inode.data().upper.populate(upper) || !inode.rcu_data().set_upper(&real, mount) {
+        return Err(EIO);
+    }
+    Ok(())
 }

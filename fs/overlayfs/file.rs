@@ -2,15 +2,17 @@
 
 //! Open regular files.
 //!
-//! A file's I/O is done by a file of the layer that its inode stands for at that
-//! moment. A file that was opened before copy-up goes on with upper's after, so
-//! that it sees what is written there: an overlay inode has one set of data at a
-//! time, whoever looks.
+//! A file's I/O is done by a file of the layer that has the data of its inode at
+//! that moment. A file that was opened before the data was copied up goes on with
+//! upper's after, so that it sees what is written there: an overlay inode has one
+//! set of data at a time, whoever looks. Copying attributes alone makes no
+//! difference to it.
 
 use crate::{
     copy_up::{self, Data},
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     inode::may_open,
+    lower_data,
     mapping,
     Overlay, //
 };
@@ -49,10 +51,10 @@ pub(crate) struct RegularFile;
 /// The layers' files that work for an open file.
 #[pin_data]
 pub(crate) struct OpenRegular {
-    /// What was there when the file was opened.
+    /// What had the data when the file was opened.
     first: BackingFile,
-    /// Upper's, if that was before copy-up, as soon as it is needed.
-    after_copy_up: SetOnce<BackingFile>,
+    /// Upper's, if that is another one, as soon as it is needed.
+    upper: SetOnce<BackingFile>,
     /// Taken by the task that opens it.
     #[pin]
     opening: Mutex<()>,
@@ -63,7 +65,7 @@ impl OpenRegular {
         KBox::pin_init(
             pin_init!(Self {
                 first,
-                after_copy_up: SetOnce::new(),
+                upper: SetOnce::new(),
                 opening <- Mutex::new((), c"overlay_open_file", static_lock_class!()),
             }),
             GFP_KERNEL,
@@ -86,10 +88,6 @@ const OPEN_ONLY: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags:
 fn changes(open_flags: u32) -> bool {
     let access = open_flags & flags::O_ACCMODE;
     access == flags::O_WRONLY || access == flags::O_RDWR || open_flags & flags::O_TRUNC != 0
-}
-
-fn open_backing(user: &LocalFile, inode: &InodeOf<Overlay>) -> Result<BackingFile> {
-    open_layer(user, user.flags(), inode, inode.real_path()?)
 }
 
 /// Opens the object `path` of a layer that `inode` stands for, for `user`.
@@ -134,42 +132,49 @@ fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
 /// Whether the layer's file that does the I/O for `file` now is open.
 fn is_open(file: &FileOf<RegularFile>) -> bool {
     let private = file.private();
-    stands_for(file, &private.first) || private.after_copy_up.as_ref().is_some()
+    has_data(file, &private.first) || private.upper.as_ref().is_some()
 }
 
-/// Whether `backing` has the data of `file` now: without upper, the file is still
-/// what it was when it was opened.
-fn stands_for(file: &FileOf<RegularFile>, backing: &BackingFile) -> bool {
-    let upper = file.inode().data().upper().and_then(|upper| upper.inode());
-    upper.is_none_or(|upper| core::ptr::eq::<Inode>(backing.inode(), upper))
+/// Whether `backing`, which was opened first, has the data of `file` now: until
+/// the data is copied up, it is where it was.
+fn has_data(file: &FileOf<RegularFile>, backing: &BackingFile) -> bool {
+    let upper = file.inode().data().upper_data();
+    upper.is_none_or(|upper| is_open_in(upper, backing))
+}
+
+fn is_open_in(dentry: &Dentry, backing: &BackingFile) -> bool {
+    dentry
+        .inode()
+        .is_some_and(|inode| core::ptr::eq::<Inode>(backing.inode(), inode))
 }
 
 /// The layer's file that has the data of `file` now.
 fn current(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     let private = file.private();
-    if stands_for(file, &private.first) {
+    if has_data(file, &private.first) {
         return Ok(&private.first);
     }
-    let opened = after_copy_up(file)?;
-    if !stands_for(file, opened) {
+    in_upper(file)
+}
+
+/// Upper's file for a `file` that was opened when upper had no such file, or none
+/// with the data.
+#[cold]
+fn in_upper(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+    let private = file.private();
+    let upper = file.inode().upper_path()?.ok_or(EIO)?;
+    if private.upper.as_ref().is_none() {
+        let _opening = private.opening.lock();
+        if private.upper.as_ref().is_none() {
+            let opened = open_layer(file, file.flags(), file.inode(), upper)?;
+            private.upper.populate(opened);
+        }
+    }
+    let opened = private.upper.as_ref().ok_or(EAGAIN)?;
+    if !is_open_in(upper.dentry(), opened) {
         return Err(EIO);
     }
     Ok(opened)
-}
-
-/// Upper's file for a `file` from before the copy-up.
-#[cold]
-fn after_copy_up(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
-    let private = file.private();
-    if private.after_copy_up.as_ref().is_none() {
-        let _opening = private.opening.lock();
-        if private.after_copy_up.as_ref().is_none() {
-            private
-                .after_copy_up
-                .populate(open_backing(file, file.inode())?);
-        }
-    }
-    private.after_copy_up.as_ref().ok_or(EAGAIN)
 }
 
 fn cred(file: &FileOf<RegularFile>) -> &Credential {
@@ -197,6 +202,7 @@ impl FileOperations for RegularFile {
         file: &OpeningFile<Overlay>,
     ) -> Result<Pin<KBox<OpenRegular>>> {
         let open_flags = file.flags();
+        lower_data::find(file.dentry())?;
         if changes(open_flags) {
             let truncates = open_flags & flags::O_TRUNC != 0;
             let data = if truncates {
@@ -207,7 +213,7 @@ impl FileOperations for RegularFile {
             copy_up::copy_up_data(file.dentry(), data)?;
         }
         file.clear_flags(OPEN_ONLY);
-        let backing = open_backing(file, inode)?;
+        let backing = open_layer(file, file.flags(), inode, inode.data_path()?)?;
         if backing.can_nowait() {
             file.allow_nowait();
         }
@@ -272,11 +278,23 @@ impl FileOperations for RegularFile {
     }
 
     fn fsync(file: &FileOf<Self>, start: i64, end: i64, datasync: bool) -> Result {
-        if !file.inode().super_data().syncs()? || file.inode().data().upper().is_none() {
-            // Nothing was written, and a read-only filesystem would refuse.
+        if !file.inode().super_data().syncs()? {
             return Ok(());
         }
-        let backing = backing(file)?;
+        let entry = file.inode().data();
+        let Some(upper) = entry.upper() else {
+            // Nothing was written, and a read-only filesystem would refuse.
+            return Ok(());
+        };
+        if datasync && entry.backing() == Backing::Metacopy {
+            return Ok(());
+        }
+        let first = &file.private().first;
+        let backing = if is_open_in(upper, first) {
+            first
+        } else {
+            in_upper(file)?
+        };
         with_creds(cred(file), |_| backing.fsync(start, end, datasync))
     }
 

@@ -4,7 +4,7 @@
 //! directories.
 
 use crate::{
-    copy_up,
+    copy_up::{self, Data},
     dir::Directory,
     dir_file::DirectoryFile,
     entry::OverlayInode,
@@ -61,6 +61,9 @@ pub(crate) fn getattr(
     with_creds(&inode.super_data().cred, |_| {
         stat.get_nosec(real, mask, flags)
     })?;
+    if inode.mode().is_reg() && inode.data().is_metacopy() {
+        stat.set_blocks(blocks_of_data(inode, stat, flags)?);
+    }
     stat.add_inode_flags(inode);
     stat.set_identity(inode.ino(), inode);
     if inode.mode().is_dir() && inode.data().is_merged() {
@@ -71,12 +74,31 @@ pub(crate) fn getattr(
     Ok(())
 }
 
+/// What the data of a metacopy takes on the disk. The data is not looked for to
+/// tell: then it is what `stat` has without holes.
+fn blocks_of_data(inode: &InodeOf<Overlay>, stat: &Stat, flags: StatFlags) -> Result<u64> {
+    if inode.data().lower_data().is_none() {
+        return Ok(stat.blocks_without_holes());
+    }
+    let mut data = Stat::empty();
+    let path = inode.lower_data_path()?;
+    with_creds(&inode.super_data().cred, |_| {
+        data.get_nosec(path, StatMask::BLOCKS, flags)
+    })?;
+    Ok(data.blocks())
+}
+
 /// See `InodeOperations::setattr`.
 pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut SetAttr) -> Result {
     attr.prepare(idmap, dentry)?;
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     attr.rebase(idmap, inode);
-    copy_up::copy_up(dentry)?;
+    let _settled = if attr.changes_size() {
+        copy_up::copy_up_data(dentry, Data::Copy)?;
+        None
+    } else {
+        copy_up::copy_up_for_change(dentry)?
+    };
     let upper = inode.upper_path()?.ok_or(EIO)?;
     // Truncation of a file that is being executed is refused, by upper's count as well.
     let access = if attr.changes_size() {
@@ -155,7 +177,7 @@ pub(crate) fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
 /// See `InodeOperations::fileattr_set`.
 pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    copy_up::copy_up(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let protection = attr.protection();
@@ -293,7 +315,7 @@ inode_operations!(Special, {});
 inode_operations!(Regular, {
     fn fiemap_inode(inode: &InodeOf<Overlay>) -> Result<FiemapSource<'_>> {
         Ok(FiemapSource {
-            inode: inode.real_path()?.inode()?,
+            inode: inode.data_path()?.inode()?,
             cred: &inode.super_data().cred,
         })
     }

@@ -10,12 +10,12 @@ use crate::{
     config::RedirectMode,
     entry::OverlayInode,
     format::{
-        metacopy::Metacopy as MetacopyValue,
         opaque::Opaque,
         xattr::Attribute, //
     },
     layers::{LayerIndex, LayerPath},
     lookup::{hides, is_trap},
+    metacopy,
     origin,
     redirect::{self, Wanted},
     xattr,
@@ -43,33 +43,23 @@ pub(crate) struct Objects {
     ///
     /// Of a directory those that are merged. Of a file in upper, and of an opaque
     /// directory, what it was copied from, if that is known. Of a metacopy see
-    /// [`Metacopy`].
+    /// `data`.
     pub(crate) lower: KVec<LayerPath>,
-    /// Of a regular file whose data is not in its highest object.
-    pub(crate) metacopy: Option<Metacopy>,
+    /// Of a regular file whose highest object is a metacopy, which has the
+    /// attributes: where the data is.
+    ///
+    /// Other metacopies between it and the data are left out of `lower`, but for
+    /// the highest one that is in a lower layer: with it the stack is upper's
+    /// metacopy, a lower layer's, the data, of which the first or the second may be
+    /// missing.
+    pub(crate) data: Option<DataPlace>,
     /// The redirect that upper's object has.
     pub(crate) redirect: Option<KVec<u8>>,
     /// Whether upper's object is a directory that hides those of lower layers.
     pub(crate) opaque: bool,
 }
 
-/// Where the data of a metacopy is.
-///
-/// The highest object of the file is the metacopy, which has its attributes.
-/// Metacopies between it and the data are left out of `lower`, but for the
-/// highest one that is in a lower layer: with it the stack is upper's metacopy,
-/// a lower layer's, the data, of which the first or the second may be missing.
-#[expect(dead_code, reason = "metacopy is refused at mount")]
-pub(crate) struct Metacopy {
-    /// Where the data is.
-    pub(crate) data: DataPlace,
-    /// Bytes of the highest metacopy's attribute: those of a digest are there if
-    /// it is longer than the header.
-    pub(crate) attribute_len: usize,
-}
-
 /// Where data of a metacopy is.
-#[expect(dead_code, reason = "metacopy is refused at mount")]
 pub(crate) enum DataPlace {
     /// In the last object of `lower`.
     Lower,
@@ -101,7 +91,7 @@ pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
         wanted: Wanted::Name(name),
         found: Objects::default(),
         is_dir: false,
-        metacopy: None,
+        metacopy: false,
         absolute: false,
         in_upper: false,
         last_in_upper: false,
@@ -127,9 +117,8 @@ struct Search<'a> {
     found: Objects,
     /// Whether a directory was found.
     is_dir: bool,
-    /// Whether the last object found was a metacopy, and the length of its
-    /// attribute: its data is below.
-    metacopy: Option<usize>,
+    /// Whether the last object found was a metacopy: its data is below.
+    metacopy: bool,
     /// Whether the last object that was asked for a redirect has an absolute one.
     absolute: bool,
     /// Whether it is upper that is being looked at.
@@ -153,7 +142,7 @@ impl<'a> Search<'a> {
         }
         let in_upper = self.found.upper.is_some();
         let upper_metacopy = self.metacopy;
-        let mut lower_metacopy = None;
+        let mut lower_metacopy = false;
 
         // The parent's objects, or after an absolute redirect the roots of the layers.
         let mut from_root = self.wanted.is_absolute();
@@ -173,7 +162,7 @@ impl<'a> Search<'a> {
             let Some(dentry) = self.in_layer(source.dir)? else {
                 continue;
             };
-            if self.metacopy.is_none() || self.found.lower.is_empty() {
+            if !self.metacopy || self.found.lower.is_empty() {
                 if self.found.lower.is_empty() {
                     lower_metacopy = self.metacopy;
                 }
@@ -188,32 +177,28 @@ impl<'a> Search<'a> {
             }
         }
 
-        let attribute_len = if in_upper {
+        let is_metacopy = if in_upper {
             upper_metacopy
         } else {
             lower_metacopy
         };
         let lower_is_empty = self.found.lower.is_empty();
         let in_data_only =
-            self.metacopy.is_some() && self.absolute && layers.data_only > 0 && !lower_is_empty;
+            self.metacopy && self.absolute && layers.data_only > 0 && !lower_is_empty;
         if in_data_only {
             // What is there is looked up when the data is needed. That needs no option.
-            self.metacopy = None;
+            self.metacopy = false;
         } else {
             self.check_follow()?;
         }
-        if self.metacopy.is_some() || upper_metacopy.is_some() && lower_is_empty {
+        if self.metacopy || upper_metacopy && lower_is_empty {
             pr_warn!("lookup: there is no data for a metacopy\n");
             return Err(EIO);
         }
-        if let Some(attribute_len) = attribute_len {
-            let data = match self.wanted {
+        if is_metacopy {
+            self.found.data = Some(match self.wanted {
                 Wanted::Redirected(path) if in_data_only => DataPlace::DataOnly(path),
                 _ => DataPlace::Lower,
-            };
-            self.found.metacopy = Some(Metacopy {
-                data,
-                attribute_len,
             });
         } else if let Some(upper) = self.found.upper.clone().filter(|_| lower_is_empty) {
             let path = layers.upper()?.path(&upper)?;
@@ -292,7 +277,7 @@ impl<'a> Search<'a> {
     /// like a symbolic link without a check of permissions, which an upper layer
     /// that is not trusted could have anywhere.
     fn check_follow(&self) -> Result {
-        if self.metacopy.is_some() && !self.sb.data().config.metacopy {
+        if self.metacopy && !self.sb.data().config.metacopy {
             pr_warn!("refusing to follow metacopy origin\n");
             return Err(EPERM);
         }
@@ -353,7 +338,7 @@ impl<'a> Search<'a> {
         }
         let path = PathRef::new(dir.mount(), &dentry)?;
         let mode = inode.mode();
-        if is_last_name && self.metacopy.is_some() && !mode.is_reg() {
+        if is_last_name && self.metacopy && !mode.is_reg() {
             // No data.
             self.stop = true;
             return Ok(None);
@@ -364,12 +349,8 @@ impl<'a> Search<'a> {
                 self.stop = true;
                 return Ok(None);
             }
-            self.metacopy = if mode.is_reg() {
-                metacopy_len(path)?
-            } else {
-                None
-            };
-            self.stop = self.metacopy.is_none();
+            self.metacopy = mode.is_reg() && metacopy::is_one(path)?;
+            self.stop = !self.metacopy;
             if self.stop || self.last {
                 return Ok(Some(dentry));
             }
@@ -415,15 +396,4 @@ fn is_opaque(path: PathRef<'_>) -> Result<bool> {
         Err(err) if err == ERANGE => Ok(false),
         Err(err) => Err(err),
     }
-}
-
-/// The length of the attribute that says that a regular file is a metacopy;
-/// `None` when it is none.
-fn metacopy_len(path: PathRef<'_>) -> Result<Option<usize>> {
-    let len = xattr::len_of_own(path, Attribute::Metacopy)?;
-    if len.is_some_and(|len| MetacopyValue::check_size(len).is_err()) {
-        pr_warn!("lookup: the attribute of a metacopy is too short\n");
-        return Err(EIO);
-    }
-    Ok(len)
 }

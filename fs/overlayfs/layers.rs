@@ -143,12 +143,13 @@ impl Upper {
 pub(crate) struct LayerStack {
     /// The writable layer, if there is one.
     pub(crate) upper: Option<Pin<KBox<Upper>>>,
-    /// The lower layers, the highest first.
+    /// The lower layers that are merged, the highest first.
     pub(crate) lower: KVec<Lower>,
-    /// How many of them, the last ones, are not merged, but only hold data that
+    /// How many more there are below, which are not merged, but only hold data that
     /// metacopies lead to.
     pub(crate) data_only: usize,
-    /// Their mounts, released together.
+    /// Their mounts, and after them those of the data-only layers, which are not
+    /// merged; released together.
     pub(crate) lower_mounts: KVec<PrivateMount>,
 }
 
@@ -156,11 +157,6 @@ impl LayerStack {
     /// The writable layer; `EROFS` without.
     pub(crate) fn upper(&self) -> Result<&Upper> {
         self.upper.as_deref().ok_or(EROFS)
-    }
-
-    /// How many lower layers are merged: their indices are 1 to this number.
-    pub(crate) fn merged(&self) -> usize {
-        self.lower.len().saturating_sub(self.data_only)
     }
 
     /// The mount of a layer.
@@ -174,7 +170,28 @@ impl LayerStack {
         }
     }
 
-    /// The filesystem that a layer is on.
+    /// How many lower layers are merged: their indices are 1 to this number.
+    pub(crate) fn merged(&self) -> usize {
+        self.lower.len()
+    }
+
+    /// The mounts of the lower layers that are merged, the highest first.
+    pub(crate) fn merged_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
+        self.indexed_mounts().take(self.merged())
+    }
+
+    /// The mounts of the data-only layers, the highest first.
+    pub(crate) fn data_only_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
+        self.indexed_mounts().skip(self.merged())
+    }
+
+    fn indexed_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
+        // Upper is the layer before.
+        Iterator::zip((1..).map(LayerIndex), self.lower_mounts.iter())
+    }
+
+    /// The filesystem that a layer is on; `EIO` for data-only layers, whose inode
+    /// numbers are not shown.
     pub(crate) fn fsid(&self, layer: LayerIndex) -> Result<Fsid> {
         match layer.0.checked_sub(1) {
             None => Ok(Fsid::UPPER),

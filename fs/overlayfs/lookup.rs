@@ -11,8 +11,10 @@ use crate::{
     },
     identity::Fsid,
     inode::set_operations,
-    layered::{self, Objects},
+    layered::{self, DataPlace, Objects},
     layers::LayerPath,
+    lower_data::Deferred,
+    metacopy,
     protattr,
     super_block::Super,
     xattr,
@@ -146,7 +148,7 @@ pub(crate) fn get_inode(
         // what it was copied from.
         Cached::Existing(inode) if inode.data().is_opaque() && !objects.opaque => {
             drop(inode);
-            beside_opaque(sb, objects)
+            by_upper(sb, objects)
         }
         Cached::Existing(inode) if inode.mode().is_dir() && !objects.opaque => Err(ESTALE),
         Cached::Existing(inode) => {
@@ -154,6 +156,7 @@ pub(crate) fn get_inode(
             // an object of its own then.
             drop(inode);
             match objects.upper {
+                Some(_) if objects.data.is_some() => by_upper(sb, objects),
                 Some(upper) => get_inode(
                     sb,
                     Objects {
@@ -167,26 +170,19 @@ pub(crate) fn get_inode(
     }
 }
 
-/// The inode of a directory whose place in the cache has an opaque one, which
-/// says that it was copied from the same.
-fn beside_opaque(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
-    let Objects { upper, lower, .. } = &objects;
-    let Some(upper) = upper else {
+/// As [`get_inode`], for an object that is still made of lower ones, but whose
+/// place in the cache another one has that says that it came from them.
+fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
+    let Some(upper) = &objects.upper else {
         return fill_inode(NewInode::unhashed(sb)?, objects, None);
     };
-    match NewInode::get(sb, upper.inode().ok_or(ENOENT)?)? {
-        Cached::New(inode) => {
-            let ino = number(sb.data(), Some(upper), &[])?;
-            fill_inode(inode, objects, Some(ino))
-        }
-        Cached::Existing(inode) => {
-            let first = lower.first().map(|first| &first.dentry);
-            if stands_for(&inode, Some(upper), first) {
-                Ok(inode)
-            } else {
-                Err(ESTALE)
-            }
-        }
+    let real = upper.inode().ok_or(ENOENT)?;
+    let ino = sb.data().identity.map(Fsid::UPPER, real.ino())?;
+    let lower = objects.lower.first().map(|first| &first.dentry);
+    match NewInode::get(sb, real)? {
+        Cached::New(inode) => fill_inode(inode, objects, Some(ino)),
+        Cached::Existing(inode) if stands_for(&inode, Some(upper), lower) => Ok(inode),
+        Cached::Existing(_) => Err(ESTALE),
     }
 }
 
@@ -221,13 +217,10 @@ pub(crate) fn fill_inode(
     let Objects {
         upper,
         lower,
-        metacopy,
+        data,
         redirect,
         ..
     } = objects;
-    if metacopy.is_some() {
-        return Err(EIO);
-    }
     let ino = match ino {
         Some(ino) => ino,
         None => number(inode.super_data(), upper.as_ref(), &lower)?,
@@ -241,7 +234,17 @@ pub(crate) fn fill_inode(
     inode.data().set_lower(lower);
     *inode.data().redirect.lock() = redirect;
     if let Some(upper) = upper {
-        inode.set_upper(upper)?;
+        // Looked at again: nobody but this task has the inode now. If it has got its data since
+        // the lookup, that of the lower layer is old.
+        if data.is_some() && metacopy::is_one(layers.upper()?.path(&upper)?)? {
+            inode.set_metacopy(upper)?;
+        } else {
+            inode.set_upper(upper)?;
+        }
+    }
+    if let Some(DataPlace::DataOnly(redirect)) = data {
+        let deferred = KBox::new(Deferred::new(redirect), GFP_KERNEL)?;
+        inode.data().deferred.populate(deferred);
     }
 
     let real = inode.real_path()?;

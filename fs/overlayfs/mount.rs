@@ -11,7 +11,6 @@ use crate::{
     layers::{
         warn_in_use,
         InUse,
-        LayerIndex,
         LayerPath,
         LayerStack,
         Lower,
@@ -107,8 +106,12 @@ fn fill_super_as_mounter(
         }
     }
     let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
-    for path in &context.lower {
+    let merged = context.merged();
+    for (index, path) in context.lower.iter().enumerate() {
         lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
+        if index >= merged {
+            continue;
+        }
         let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
         let uuid = config.uuid.of_lower(path.mount().super_block());
         let unique_uuid = filesystems
@@ -149,7 +152,7 @@ fn fill_super_as_mounter(
             layers: LayerStack {
                 upper,
                 lower,
-                data_only: 0,
+                data_only: context.data_only,
                 lower_mounts,
             },
             identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
@@ -318,9 +321,8 @@ fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
 /// the traps are.
 fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let layers = &sb.data().layers;
-    let mut lower = KVec::with_capacity(layers.merged(), GFP_KERNEL)?;
-    for (index, mount) in layers.lower_mounts.iter().take(layers.merged()).enumerate() {
-        let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
+    let mut lower = KVec::with_capacity(layers.lower.len(), GFP_KERNEL)?;
+    for (layer, mount) in layers.merged_mounts() {
         lower.push(
             LayerPath {
                 layer,

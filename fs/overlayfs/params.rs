@@ -31,7 +31,7 @@ pub(crate) struct NamedPath {
 pub(crate) enum LowerOption {
     /// All in `lowerdir`.
     Whole(CString),
-    /// Each in a `lowerdir+`.
+    /// Each in a `lowerdir+` or, the last ones, in a `datadir+`.
     Single(KVec<CString>),
 }
 
@@ -47,6 +47,8 @@ pub struct Context {
     pub(crate) lowerdir: LowerOption,
     /// Their directories, the highest layer first.
     pub(crate) lower: KVec<Path>,
+    /// How many of them, the last ones, are data-only.
+    pub(crate) data_only: usize,
     /// `upperdir`.
     pub(crate) upper: Option<NamedPath>,
     /// `workdir`.
@@ -72,6 +74,7 @@ impl Context {
         Self {
             lowerdir: LowerOption::default(),
             lower: KVec::new(),
+            data_only: 0,
             upper: None,
             work: None,
             config: Config::new(),
@@ -82,7 +85,8 @@ impl Context {
     pub(crate) fn parse(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
         match key.to_bytes() {
             b"lowerdir" => self.parse_lowerdir(fc, text(fc, key, &value)?),
-            b"lowerdir+" => self.add_lower(fc, key, value),
+            b"lowerdir+" => self.add_lower(fc, key, value, false),
+            b"datadir+" => self.add_lower(fc, key, value, true),
             b"upperdir" => {
                 self.upper = Some(named_path(fc, key, value)?);
                 Ok(())
@@ -103,12 +107,11 @@ impl Context {
 
     fn parse_lowerdir(&mut self, fc: &FsContext, value: &CStr) -> Result {
         self.lower.clear();
+        self.data_only = 0;
         self.lowerdir = LowerOption::default();
         let layers = Lowerdir::parse(value.to_bytes()).map_err(|err| fc.invalid(fmt!("{err}")))?;
         for layer in layers {
-            if layer.data_only {
-                return Err(fc.invalid(fmt!("lowerdir: data-only layers are not supported")));
-            }
+            self.data_only += usize::from(layer.data_only);
             let path = lookup(fc, c"lowerdir", layer.escaped)?;
             self.lower.push(path, GFP_KERNEL)?;
         }
@@ -117,10 +120,19 @@ impl Context {
     }
 
     /// Adds a layer below those that were given so far.
-    fn add_lower(&mut self, fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result {
+    fn add_lower(
+        &mut self,
+        fc: &FsContext,
+        key: &CStr,
+        value: ParamValue<'_>,
+        data_only: bool,
+    ) -> Result {
         let LowerOption::Single(names) = &mut self.lowerdir else {
-            return Err(fc.invalid(fmt!("lowerdir+ cannot follow lowerdir")));
+            return Err(fc.invalid(fmt!("lowerdir+ and datadir+ cannot follow lowerdir")));
         };
+        if self.data_only > 0 && !data_only {
+            return Err(fc.invalid(fmt!("regular lower layers cannot follow data layers")));
+        }
         if self.lower.len() >= LAYERS_MAX {
             return Err(fc.invalid(fmt!("too many lower layers, the limit is {LAYERS_MAX}")));
         }
@@ -134,7 +146,13 @@ impl Context {
         };
         names.push(layer.name, GFP_KERNEL)?;
         self.lower.push(layer.path, GFP_KERNEL)?;
+        self.data_only += usize::from(data_only);
         Ok(())
+    }
+
+    /// How many of the lower layers, the first ones, are merged.
+    pub(crate) fn merged(&self) -> usize {
+        self.lower.len().saturating_sub(self.data_only)
     }
 
     /// Checks what can be checked of all options together, and resolves what
@@ -148,11 +166,14 @@ impl Context {
             (None, _) if self.lower.len() == 1 => Err(fc.invalid(fmt!(
                 "at least 2 lowerdir are needed while upperdir nonexistent"
             ))),
+            _ if self.merged() == 0 => {
+                Err(fc.invalid(fmt!("at least one non-data lowerdir is required")))
+            }
             _ => Ok(()),
         }?;
         let layers = Layers {
             upper: self.upper.is_some(),
-            data_only: false,
+            data_only: self.data_only > 0,
         };
         self.config.resolve(fc, &layers)
     }
@@ -234,7 +255,7 @@ fn check(fc: &FsContext, key: &CStr, path: &Path) -> Result {
     if dentry.is_weird() || dentry.is_casefolded() {
         return Err(fc.invalid(fmt!("{}: filesystem not supported", show(key))));
     }
-    if !key.to_bytes().starts_with(b"lowerdir") {
+    if matches!(key.to_bytes(), b"upperdir" | b"workdir") {
         if dentry.is_stacked() {
             return Err(fc.invalid(fmt!("{}: cannot be on an overlay", show(key))));
         }
@@ -254,8 +275,9 @@ pub(crate) fn show_options(
     match &data.lowerdir {
         LowerOption::Whole(lowerdir) => options.value(c"lowerdir", lowerdir),
         LowerOption::Single(names) => {
-            for name in names {
-                options.value(c"lowerdir+", name);
+            for (index, name) in names.iter().enumerate() {
+                let is_merged = index < data.layers.lower.len();
+                options.value(if is_merged { c"lowerdir+" } else { c"datadir+" }, name);
             }
         }
     }

@@ -6,9 +6,10 @@ use crate::{
     config::{RedirectMode, RenameDirMode},
     copy_up,
     detach::detach,
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
+    metacopy,
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
@@ -251,15 +252,20 @@ impl<'a> Move<'a> {
 
     /// Prepares a directory to be found again in `to`, merged with the same
     /// directories as now: by a redirect, or with none, even if lower layers have
-    /// one of its new name.
+    /// one of its new name. So is a metacopy, with its data.
     fn keep_merged(&self, child: Child<'_, Overlay>, to: &InodeOf<Overlay>) -> Result {
         let inode = child.dentry().inode_of().ok_or(ENOENT)?;
-        if !inode.mode().is_dir() {
-            return Ok(());
-        }
         let entry = inode.data();
+        let reach = reach(self.old, self.new);
+        if !inode.mode().is_dir() {
+            return if entry.backing() == Backing::Metacopy {
+                metacopy::set_redirect(child.dentry(), reach)
+            } else {
+                Ok(())
+            };
+        }
         if is_merged_or_lower(inode) {
-            return redirect::set(child.dentry(), reach(self.old, self.new));
+            return redirect::set(child.dentry(), reach);
         }
         if entry.is_opaque() || !to.data().is_merged() {
             return Ok(());

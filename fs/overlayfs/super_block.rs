@@ -7,6 +7,7 @@ use crate::{
     entry::Entry,
     identity::Identity,
     layers::{LayerStack, SharedWhiteout},
+    lower_data,
     mapping::PendingSwitches,
     mount,
     params::{self, Context, LowerOption},
@@ -148,14 +149,22 @@ impl FileSystem for Overlay {
     }
 
     fn real(dentry: &DentryOf<Self>, kind: RealKind) -> Result<&Dentry> {
-        let inode = dentry.inode_of().ok_or(ENOENT)?;
-        match inode.data().upper() {
-            Some(upper) => Ok(upper),
-            None => {
-                let lower = inode.data().lower().first().ok_or(EIO)?;
-                Ok(real_dentry(&lower.dentry, kind))
-            }
+        let entry = dentry.inode_of().ok_or(ENOENT)?.data();
+        let upper = match kind {
+            RealKind::Data => entry.upper_data(),
+            RealKind::Metadata => entry.upper(),
+        };
+        if let Some(upper) = upper {
+            return Ok(upper);
         }
+        let lower = match kind {
+            RealKind::Data => {
+                lower_data::find(dentry)?;
+                entry.lower_data()
+            }
+            RealKind::Metadata => entry.lower().first(),
+        };
+        Ok(real_dentry(&lower.ok_or(EIO)?.dentry, kind))
     }
 
     fn revalidate(dentry: &DentryOf<Self>, check: Revalidation) -> Result<bool> {

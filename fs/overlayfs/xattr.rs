@@ -69,7 +69,7 @@ fn set(dentry: &DentryOf<Overlay>, name: &CStr, value: Option<&[u8]>, flags: Set
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| lower.get_xattr(name, &mut []))?;
     }
-    copy_up::copy_up(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| match value {

@@ -433,3 +433,18 @@ void vfs_shim_synchronize_rcu_expedited(void)
 {
 	synchronize_rcu_expedited();
 }
+
+bool vfs_shim_fsverity_active(const struct inode *inode)
+{
+	return fsverity_active(inode);
+}
+
+bool vfs_shim_fsverity_is_loaded(const struct inode *inode)
+{
+	return fsverity_get_info(inode);
+}
+
+int vfs_shim_fsverity_get_digest(struct inode *inode, u8 *digest, u8 *algorithm)
+{
+	return fsverity_get_digest(inode, digest, algorithm, NULL);
+}

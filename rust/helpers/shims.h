@@ -12,7 +12,9 @@
 
 #include <linux/backing-file.h>
 #include <linux/exportfs.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/namei.h>
 #include <linux/posix_acl.h>
 #include <linux/splice.h>
@@ -106,6 +108,10 @@ void vfs_shim_do_delayed_call(struct delayed_call *call);
 bool vfs_shim_capable_sys_admin(void);
 struct user_namespace *vfs_shim_current_user_ns(void);
 
+bool vfs_shim_fsverity_active(const struct inode *inode);
+bool vfs_shim_fsverity_is_loaded(const struct inode *inode);
+int vfs_shim_fsverity_get_digest(struct inode *inode, u8 *digest, u8 *algorithm);
+
 /* Constants that bindgen cannot see in macros. */
 static const unsigned long vfs_const_SB_RDONLY = SB_RDONLY;
 static const unsigned long vfs_const_SB_POSIXACL = SB_POSIXACL;
@@ -123,8 +129,10 @@ static const unsigned int vfs_const_FOP_DONTCACHE = (__force unsigned int)FOP_DO
 static const unsigned int vfs_const_FMODE_OPENED = (__force unsigned int)FMODE_OPENED;
 static const unsigned int vfs_const_FMODE_CAN_ODIRECT = (__force unsigned int)FMODE_CAN_ODIRECT;
 static const unsigned int vfs_const_SPLICE_F_MOVE = SPLICE_F_MOVE;
+static const int vfs_const_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 static const unsigned int vfs_const_REMAP_FILE_DEDUP = REMAP_FILE_DEDUP;
 static const unsigned int vfs_const_REMAP_FILE_ADVISORY = REMAP_FILE_ADVISORY;
+static const unsigned int vfs_const_FS_VERITY_MAX_DIGEST_SIZE = FS_VERITY_MAX_DIGEST_SIZE;
 static const unsigned int vfs_const_MAX_HANDLE_SZ = MAX_HANDLE_SZ;
 static const unsigned int vfs_const_FS_IOC_GETFLAGS = FS_IOC_GETFLAGS;
 static const unsigned int vfs_const_FS_IOC_SETFLAGS = FS_IOC_SETFLAGS;

@@ -146,6 +146,8 @@ impl StatMask {
     pub const BASIC: Self = Self(raw::STATX_BASIC_STATS);
     /// Access and modification time.
     pub const TIMES: Self = Self(raw::STATX_ATIME | raw::STATX_MTIME);
+    /// What the data takes on the disk.
+    pub const BLOCKS: Self = Self(raw::STATX_BLOCKS);
     /// Inode number and link count.
     pub const INO_NLINK: Self = Self(raw::STATX_INO | raw::STATX_NLINK);
 
@@ -207,6 +209,23 @@ impl Stat {
     /// The size in bytes.
     pub fn size(&self) -> i64 {
         self.0.size
+    }
+
+    /// What the data takes on the disk, in 512 bytes.
+    pub fn blocks(&self) -> u64 {
+        self.0.blocks
+    }
+
+    /// Sets what the data takes on the disk, in 512 bytes.
+    pub fn set_blocks(&mut self, blocks: u64) {
+        self.0.blocks = blocks;
+    }
+
+    /// What `size` bytes without holes take on the disk, in 512 bytes.
+    pub fn blocks_without_holes(&self) -> u64 {
+        let size = u64::try_from(self.0.size).unwrap_or(0);
+        let block = u64::from(self.0.blksize.max(1));
+        size.checked_next_multiple_of(block).unwrap_or(size) >> 9
     }
 
     /// The device that a special file stands for.
@@ -324,6 +343,13 @@ impl SetAttr {
                 | raw::ATTR_CTIME,
         );
         attr.0.ia_atime = stat.0.atime;
+        attr.0.ia_mtime = stat.0.mtime;
+        attr
+    }
+
+    /// Sets the modification time to that of `stat`.
+    pub fn mtime_of(stat: &Stat) -> Self {
+        let mut attr = Self::new(raw::ATTR_MTIME | raw::ATTR_MTIME_SET | raw::ATTR_CTIME);
         attr.0.ia_mtime = stat.0.mtime;
         attr
     }

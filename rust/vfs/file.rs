@@ -249,6 +249,11 @@ impl OpenFile {
         to_result(unsafe { raw::vfs_fallocate(self.as_ptr(), mode, at, len) })
     }
 
+    /// Makes a hole of `len` bytes at `at`, if the filesystem can.
+    pub fn punch_hole(&self, at: i64, len: i64) -> Result {
+        self.fallocate(raw::vfs_const_FALLOC_FL_PUNCH_HOLE, at, len)
+    }
+
     /// See `vfs_fadvise()`.
     pub fn fadvise(&self, at: i64, len: i64, advice: c_int) -> Result {
         // SAFETY: The file is open.

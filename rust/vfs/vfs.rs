@@ -42,6 +42,7 @@ pub mod params;
 pub mod rcu;
 pub mod readdir;
 pub mod super_block;
+pub mod verity;
 pub mod xattr;
 
 /// C's types and functions: those of `kernel::bindings`, and those that only

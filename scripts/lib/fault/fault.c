@@ -18,8 +18,11 @@ static DEFINE_SPINLOCK(spin);
 
 static noinline void leak(void)
 {
-	/* Several: a stale copy of one pointer on a stack hides that object. */
-	for (int i = 0; i < 16; i++) {
+	/*
+	 * Many: stale copies of the latest pointers on a stack and in the
+	 * allocator's arrays of free objects hide those.
+	 */
+	for (int i = 0; i < 1024; i++) {
 		char *object = kmalloc(200, GFP_KERNEL);
 
 		if (object)

@@ -185,12 +185,17 @@ impl Bed {
 
     /// The options that mount all layers.
     pub fn options(&self) -> String {
-        format!(
+        let mut options = format!(
             "lowerdir={},upperdir={},workdir={}",
             self.lowerdir(),
             self.upper,
             self.work
-        )
+        );
+        if let Ok(more) = std::env::var("ROVL_OPTIONS") {
+            options.push(',');
+            options.push_str(&more);
+        }
+        options
     }
 
     /// Mounts all layers.
@@ -220,6 +225,23 @@ impl Bed {
     pub fn mount_lowers(&self) -> Dir {
         let options = format!("lowerdir={}", self.lowerdir());
         must("mount without upper", self.try_mount(&options))
+    }
+
+    /// Mounts all layers with more options.
+    #[track_caller]
+    pub fn mount_with(&self, more: &str) -> Dir {
+        let options = format!("{},{more}", self.options());
+        must("mount", self.try_mount(&options))
+    }
+
+    /// The same by the driver that takes layers over.
+    #[track_caller]
+    pub fn mount_by_other_with(&self, more: &str) -> Dir {
+        let options = format!("{},{more}", self.options());
+        must(
+            "mount by the other driver",
+            self.try_mount_at(&self.other, &options, &self.mnt),
+        )
     }
 
     /// Mounts all layers by the driver that takes them over.

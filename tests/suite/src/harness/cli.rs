@@ -22,7 +22,8 @@ usage: rovl-suite --fs TYPE [option]..
   --make-image-tree DIR  fill DIR with the tree that read-only images are made of
 
 ROVL_SCRATCH (default /mnt/scratch) holds the layer filesystems, each mounted on a
-directory that has its name.
+directory that has its name. ROVL_OPTIONS are mount options to add to those of most mounts,
+to see that tests that know nothing of them pass.
 ";
 
 /// What the user asked for.

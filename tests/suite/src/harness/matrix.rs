@@ -109,6 +109,16 @@ pub const REFLINK: Selection = Selection {
     full: &[XFS, BTRFS],
     quick: &[XFS],
 };
+/// What needs a filesystem with project numbers.
+pub const PROJECTS: Selection = Selection {
+    full: &[XFS],
+    quick: &[XFS],
+};
+/// What needs lower layers on a filesystem with fs-verity.
+pub const VERITY: Selection = Selection {
+    full: &[EXT4, BTRFS, MIXED],
+    quick: &[EXT4],
+};
 /// What works on the fixed tree, and so on read-only images too.
 pub const IMAGES_TOO: Selection = Selection {
     full: ALL,

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data of a metacopy, in a lower layer.
+//!
+//! Where a metacopy leads to by the names of merged directories is known when
+//! it is looked up. What is in a data-only layer is looked for when the data is
+//! needed: looking at attributes alone must not cost that. What is found has to
+//! have the digest that the metacopy tells, if the option `verity` is given.
+
+use crate::{
+    config::VerityMode,
+    entry::OverlayInode,
+    format::{
+        metacopy::Metacopy,
+        redirect::Redirect, //
+    },
+    layers::LayerPath,
+    metacopy,
+    super_block::Super,
+    Overlay, //
+};
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, atomic::ordering, SetOnce}, //
+};
+use vfs::{
+    cred::with_creds,
+    dentry::{Dentry, DentryOf, Name},
+    inode::InodeOf,
+    mount::PathRef, //
+};
+
+/// Data that is looked for in data-only layers when it is needed.
+pub(crate) struct Deferred {
+    /// A value of `overlay.redirect`.
+    redirect: KVec<u8>,
+    found: SetOnce<LayerPath>,
+}
+
+impl Deferred {
+    /// Data that is where `redirect` says.
+    pub(crate) fn new(redirect: KVec<u8>) -> Self {
+        Self {
+            redirect,
+            found: SetOnce::new(),
+        }
+    }
+
+    /// The file, if it was looked for.
+    pub(crate) fn found(&self) -> Option<&LayerPath> {
+        self.found.as_ref()
+    }
+}
+
+/// Makes sure that the data of a regular file is found, and is what it is to be.
+///
+/// Fails with `ENOENT` if the data is missing, `EIO` if it is another one. Takes no
+/// locks.
+pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let entry = inode.data();
+    if !inode.mode().is_reg() || !entry.is_metacopy() {
+        return Ok(());
+    }
+    let sb = inode.super_data();
+    if let Some(deferred) = entry.deferred.as_ref() {
+        if deferred.found().is_none() {
+            let found =
+                with_creds(&sb.cred, |_| look_for(sb, &deferred.redirect)).inspect_err(|err| {
+                    let err = err.to_errno();
+                    pr_warn!("the data of a metacopy was not found: error {err}\n");
+                })?;
+            // If another task is faster, it has found the same.
+            deferred.found.populate(found);
+            dentry.set_revalidation(entry.objects());
+        }
+    }
+    if sb.config.verity == VerityMode::Off || entry.verified.load(ordering::Relaxed) {
+        return Ok(());
+    }
+    with_creds(&sb.cred, |_| verify(inode))?;
+    entry.verified.store(true, ordering::Relaxed);
+    Ok(())
+}
+
+/// Looks for a file in the data-only layers, from the highest on.
+fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
+    let redirect = Redirect::parse(redirect).map_err(|_| EIO)?;
+    if !redirect.is_absolute() {
+        return Err(EIO);
+    }
+    let mut result = Err(ENOENT);
+    for (layer, mount) in sb.layers.data_only_mounts() {
+        match walk(PathRef::new(mount, mount.root())?, &redirect) {
+            Ok(dentry) => return Ok(LayerPath { layer, dentry }),
+            Err(err) => result = Err(err),
+        }
+    }
+    result
+}
+
+/// Finds the regular file at a path below `root`: neither symbolic links nor
+/// mounts are followed.
+fn walk(root: PathRef<'_>, redirect: &Redirect<'_>) -> Result<ARef<Dentry>> {
+    let mut at: ARef<Dentry> = root.dentry().into();
+    for name in redirect.names() {
+        let dir = PathRef::new(root.mount(), &at)?;
+        let next = dir.lookup_positive(Name::new(name)?)?;
+        if next.is_weird() || next.is_casefolded() {
+            return Err(EREMOTE);
+        }
+        at = next;
+    }
+    if !at.inode().ok_or(ENOENT)?.mode().is_reg() {
+        return Err(ENOENT);
+    }
+    Ok(at)
+}
+
+/// Compares the digest that a metacopy tells with that of the data. Called with
+/// the mounter's credentials.
+fn verify(inode: &InodeOf<Overlay>) -> Result {
+    let metacopy = metacopy::read(inode.real_path()?)?;
+    let Some((algorithm, expected)) = metacopy.as_ref().and_then(Metacopy::digest) else {
+        if inode.super_data().config.verity == VerityMode::Require {
+            pr_warn!("a metacopy has no digest\n");
+            return Err(EIO);
+        }
+        return Ok(());
+    };
+    let actual = inode.lower_data_path()?.verity_digest().map_err(|_| EIO)?;
+    let same = actual
+        .is_some_and(|actual| actual.algorithm() == algorithm && actual.as_bytes() == expected);
+    if !same {
+        pr_warn!("the data of a metacopy has not the digest that it is to have\n");
+        return Err(EIO);
+    }
+    Ok(())
+}

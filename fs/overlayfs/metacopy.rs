@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Metacopies: files in upper without their data.
+//!
+//! With the option `metacopy`, changing attributes of a lower file copies the
+//! attributes alone. The data is copied when somebody is to write to it; until
+//! then it is read in the lower layer.
+
+use crate::{
+    config::VerityMode,
+    copy_up::{is_no_capability, read_value, Data, CAPABILITY},
+    data,
+    entry::OverlayInode,
+    format::{
+        metacopy::{Metacopy, LEN_MAX},
+        xattr::Attribute, //
+    },
+    layers::Upper,
+    mapping,
+    redirect::{self, Reach},
+    xattr,
+    Overlay, //
+};
+use kernel::prelude::*;
+use vfs::{
+    attr::{SetAttr, Stat, StatFlags, StatMask},
+    dentry::{Dentry, DentryOf},
+    file::OpenFile,
+    inode::InodeOf,
+    mount::PathRef,
+    xattr::SetFlags, //
+};
+
+/// Reads what says that an object of a layer is a metacopy; `None` if it is not.
+///
+/// Fails with `EIO` if it is something that no version has written.
+pub(crate) fn read(path: PathRef<'_>) -> Result<Option<Metacopy>> {
+    let mut buffer = [0; LEN_MAX];
+    match xattr::get_own(path, Attribute::Metacopy, &mut buffer) {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => Metacopy::parse(value).map(Some).map_err(|_| {
+            pr_warn!("invalid overlay.metacopy attribute\n");
+            EIO
+        }),
+        Err(err) if err == ERANGE => Err(EIO),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether a regular file of a layer is a metacopy. What it says of its data is
+/// not looked at; `EIO` if it cannot be a metacopy's.
+pub(crate) fn is_one(path: PathRef<'_>) -> Result<bool> {
+    let Some(len) = xattr::len_of_own(path, Attribute::Metacopy)? else {
+        return Ok(false);
+    };
+    Metacopy::check_size(len).map_err(|_| {
+        pr_warn!("invalid overlay.metacopy attribute\n");
+        EIO
+    })?;
+    Ok(true)
+}
+
+/// What a copy of a regular lower file without its data says of that, if such a
+/// copy is good enough. Called with the mounter's credentials, when the data was
+/// found.
+pub(crate) fn suffices(
+    inode: &InodeOf<Overlay>,
+    data: Data,
+    stat: &Stat,
+) -> Result<Option<Metacopy>> {
+    let sb = inode.super_data();
+    // Without data there is nothing to save.
+    let wanted = sb.config.metacopy && data == Data::Unused;
+    if !wanted || !stat.mode().is_reg() || stat.size() == 0 {
+        return Ok(None);
+    }
+    if sb.config.verity == VerityMode::Off {
+        return Ok(Some(Metacopy::PLAIN));
+    }
+    let lower = inode.lower_data_path()?;
+    match lower.verity_digest().map_err(|_| EIO)? {
+        Some(digest) => Metacopy::with_digest(digest.algorithm(), digest.as_bytes())
+            .map(Some)
+            .map_err(|_| EIO),
+        // A metacopy without a digest would be refused: all is copied.
+        None if sb.config.verity == VerityMode::Require => Ok(None),
+        None => Ok(Some(Metacopy::PLAIN)),
+    }
+}
+
+/// Makes an object in the work directory a metacopy. The caller has write access.
+pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Result {
+    let mut buffer = [0; LEN_MAX];
+    let value = metacopy.write(&mut buffer).map_err(|_| EIO)?;
+    xattr::set_own(upper.path(dentry)?, Attribute::Metacopy, value)
+}
+
+/// Gives a metacopy in upper, which is about to get another name, a redirect to
+/// where its data is. `reach` says how far it is moved.
+///
+/// Locks and errors are those of [`redirect::set`].
+pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let lower = inode.lower_path()?.ok_or(EIO)?;
+    // What a file with several names was copied from may be in another directory, too.
+    let reach = if lower.inode()?.nlink() == 1 {
+        reach
+    } else {
+        Reach::Anywhere
+    };
+    redirect::set(dentry, reach)
+}
+
+/// Gives the inode of a metacopy in upper its data, or none if it is about to be
+/// truncated. Called with the mounter's credentials and `copy_up`, which keeps
+/// attributes as they are, and without write access.
+///
+/// A failure, or a crash, leaves the metacopy as it is: it stops being one when
+/// the data is complete, and on the disk.
+pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
+    let upper = inode.super_data().layers.upper()?;
+    let to = inode.upper_path()?.ok_or(EIO)?;
+    let stat = Stat::get(to, StatMask::BASIC, StatFlags::AS_STAT)?;
+    // Writing takes it away.
+    let mut capability = KVVec::new();
+    let capability = match read_value(to, CAPABILITY, &mut capability) {
+        Ok(len) => capability.get(..len),
+        Err(err) if is_no_capability(err) => None,
+        Err(err) => return Err(err),
+    };
+    if data == Data::Copy && stat.size() > 0 {
+        let file = OpenFile::open(to, OpenFile::WRITE)?;
+        if stat.blocks() > 0 {
+            // Something is left of an attempt: holes would show it.
+            match file.punch_hole(0, stat.size()) {
+                Err(err) if err == EOPNOTSUPP => {}
+                result => result?,
+            }
+        }
+        data::copy(inode.lower_data_path()?, &file, stat.size())?;
+        if inode.super_data().syncs_copied_data() {
+            file.fsync_all()?;
+        }
+    }
+    let write = upper.mount().want_write()?;
+    if data == Data::Copy {
+        restore(to, &stat, capability)?;
+    } else {
+        SetAttr::size(0).apply(to)?;
+    }
+    to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy))?;
+    if inode.super_data().syncs_copied_metadata() {
+        OpenFile::open(to, OpenFile::READ)?.fsync_all()?;
+    }
+    drop(write);
+    inode.set_upper_data();
+    mapping::switch_eagerly(inode);
+    Ok(())
+}
+
+/// Puts back what copying the data has changed: whoever opened the file has not
+/// written to it yet. The caller has write access.
+fn restore(to: PathRef<'_>, stat: &Stat, capability: Option<&[u8]>) -> Result {
+    if stat.size() == 0 {
+        return Ok(());
+    }
+    if to.inode()?.mode() != stat.mode() {
+        SetAttr::mode(stat.mode()).apply(to)?;
+    }
+    SetAttr::mtime_of(stat).apply(to)?;
+    match capability {
+        Some(value) => to.set_xattr(CAPABILITY, value, SetFlags::NONE),
+        None => Ok(()),
+    }
+}
