@@ -6,7 +6,7 @@ use crate::{
     entry::{inode_lock_class, OverlayInode},
     format::{
         opaque::{is_impure, Opaque},
-        whiteout::{is_whiteout, may_be_xattr_whiteout},
+        whiteout,
         xattr::Attribute, //
     },
     identity::Fsid,
@@ -33,15 +33,9 @@ use vfs::{
     super_block::SuperBlockOf, //
 };
 
-/// Whether an object is a whiteout: what it hides does not exist.
-pub(crate) fn dentry_is_whiteout(dentry: &Dentry) -> bool {
-    dentry
-        .inode()
-        .is_some_and(|inode| is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw()))
-}
-
-/// Whether a directory of a layer may have whiteouts of the second kind: empty
-/// files with an attribute, for layers that are made where devices cannot be.
+/// Whether a directory of a layer is marked to have whiteouts of the second kind,
+/// which a listing looks for only there: empty files with an attribute, for
+/// layers that are made where devices cannot be.
 pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
     let mut value = [0; 2];
     match xattr::get_own(dir, Attribute::Opaque, &mut value) {
@@ -51,25 +45,20 @@ pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
     }
 }
 
-/// Whether an object of such a directory is a whiteout.
-fn is_xattr_whiteout(path: PathRef<'_>) -> Result<bool> {
+/// Whether an object of a layer is a whiteout of either kind: what it hides does
+/// not exist, nor does itself.
+pub(crate) fn is_whiteout(path: PathRef<'_>) -> Result<bool> {
     let inode = path.inode()?;
+    let mode = inode.mode().bits().into();
+    if whiteout::is_whiteout(mode, inode.rdev().as_raw()) {
+        return Ok(true);
+    }
     let size = u64::try_from(inode.size()).unwrap_or(u64::MAX);
-    if !may_be_xattr_whiteout(inode.mode().bits().into(), size) {
+    // Almost no object gets past this.
+    if !whiteout::may_be_xattr_whiteout(mode, size) {
         return Ok(false);
     }
     xattr::has_own(path, Attribute::Whiteout)
-}
-
-/// Whether the object `dentry` of a layer's directory `dir` is a whiteout of
-/// either kind.
-pub(crate) fn hides(dir: PathRef<'_>, dentry: &Dentry) -> Result<bool> {
-    if dentry_is_whiteout(dentry) {
-        return Ok(true);
-    }
-    let path = PathRef::new(dir.mount(), dentry)?;
-    // Almost no object passes the first test.
-    Ok(is_xattr_whiteout(path)? && has_xattr_whiteouts(dir)?)
 }
 
 /// See `InodeOperations::lookup`.
@@ -311,7 +300,7 @@ pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<
     for lower in dir.data().merged() {
         let dir = layers.path(lower)?;
         match dir.lookup_positive(name) {
-            Ok(dentry) => return Ok(!hides(dir, &dentry)?),
+            Ok(dentry) => return Ok(!is_whiteout(PathRef::new(dir.mount(), &dentry)?)?),
             Err(err) if err == ENOENT || err == ENAMETOOLONG => {}
             // Something is there; it just cannot be reached.
             Err(_) => return Ok(true),
