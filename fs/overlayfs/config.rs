@@ -82,6 +82,31 @@ impl RedirectMode {
     }
 }
 
+/// `rename_dir`: what is done to rename a directory that lower layers have, where
+/// it gets no redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenameDirMode {
+    /// All that is in it is copied up first.
+    Copy,
+    /// It is refused with `EXDEV`, as by C overlayfs.
+    Exdev,
+}
+
+impl Choice for RenameDirMode {
+    const WORDS: &'static [(&'static CStr, Self)] =
+        &[(c"copy", Self::Copy), (c"exdev", Self::Exdev)];
+}
+
+impl RenameDirMode {
+    fn default_mode() -> Self {
+        if params::rename_dir_copy() {
+            Self::Copy
+        } else {
+            Self::Exdev
+        }
+    }
+}
+
 /// `xino`: whether numbers tell the layer's filesystem.
 ///
 /// On rovl numbers are unique and on the overlay's device in any case; the
@@ -166,6 +191,8 @@ struct Given {
 pub(crate) struct Config {
     /// `redirect_dir`; never [`RedirectMode::Off`].
     pub(crate) redirect_dir: RedirectMode,
+    /// `rename_dir`.
+    pub(crate) rename_dir: RenameDirMode,
     /// `index`: hard links are kept by copy-up.
     pub(crate) index: bool,
     /// `uuid`.
@@ -198,6 +225,7 @@ impl Config {
     pub(crate) fn new() -> Self {
         Self {
             redirect_dir: RedirectMode::default_mode(),
+            rename_dir: RenameDirMode::default_mode(),
             index: params::index(),
             uuid: UuidMode::default(),
             nfs_export: params::nfs_export(),
@@ -221,6 +249,7 @@ impl Config {
                 };
                 self.given.redirect_dir = true;
             }
+            b"rename_dir" => self.rename_dir = choice(fc, key, value)?,
             b"index" => {
                 self.index = choice(fc, key, value)?;
                 self.given.index = true;
@@ -396,6 +425,12 @@ impl Config {
             c"redirect_dir",
             self.redirect_dir,
             RedirectMode::default_mode(),
+        );
+        show_choice(
+            options,
+            c"rename_dir",
+            self.rename_dir,
+            RenameDirMode::default_mode(),
         );
         show_choice(options, c"index", self.index, params::index());
         show_choice(options, c"uuid", self.uuid, UuidMode::default());

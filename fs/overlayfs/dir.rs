@@ -11,6 +11,7 @@ use crate::{
     layers::Upper,
     lookup::{self, dentry_is_whiteout, fill_inode},
     metacopy,
+    redirect::Reach,
     remove,
     rename,
     workdir,
@@ -28,7 +29,7 @@ use vfs::{
     file_ops::TmpFile,
     fileattr::FileAttr,
     inode::InodeOf,
-    inode_ops::RenameFlags,
+    inode_ops::{RenameFlags, RenameLocks},
     mount::{IdMap, PathRef},
     namei::{Creating, Renaming},
     new_inode::{Cached, NewInode}, //
@@ -212,7 +213,7 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
         }
         let _write = upper.mount().want_write()?;
         if inode.data().backing() == Backing::Metacopy {
-            metacopy::set_redirect(old, false)?;
+            metacopy::set_redirect(old, Reach::Anywhere)?;
         }
         let old = inode.upper_path()?.ok_or(EIO)?;
         make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())
@@ -346,7 +347,12 @@ inode_operations!(Directory, {
         inode::fileattr_set(dentry, attr)
     }
 
-    fn rename(old: Child<'_, Overlay>, new: Child<'_, Overlay>, flags: RenameFlags) -> Result {
-        rename::rename(old, new, flags)
+    fn rename(
+        old: Child<'_, Overlay>,
+        new: Child<'_, Overlay>,
+        flags: RenameFlags,
+        locks: RenameLocks<'_, Overlay>,
+    ) -> Result {
+        rename::rename(old, new, flags, locks)
     }
 });

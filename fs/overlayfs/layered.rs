@@ -41,8 +41,9 @@ pub(crate) struct Objects {
     pub(crate) upper: Option<ARef<Dentry>>,
     /// Objects of lower layers, the highest first.
     ///
-    /// Of a directory those that are merged. Of a file in upper what it was
-    /// copied from, if that is known. Of a metacopy see `data`.
+    /// Of a directory those that are merged. Of a file in upper, and of an opaque
+    /// directory, what it was copied from, if that is known. Of a metacopy see
+    /// `data`.
     pub(crate) lower: KVec<LayerPath>,
     /// Of a regular file whose highest object is a metacopy, which has the
     /// attributes: where the data is.
@@ -93,6 +94,7 @@ pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
         metacopy: false,
         absolute: false,
         in_upper: false,
+        last_in_upper: false,
         stop: false,
         last: false,
     };
@@ -121,6 +123,8 @@ struct Search<'a> {
     absolute: bool,
     /// Whether it is upper that is being looked at.
     in_upper: bool,
+    /// Whether no layer below upper is looked at.
+    last_in_upper: bool,
     /// Whether nothing below is looked at.
     stop: bool,
     /// Whether this is the lowest layer that is looked at, so that what an object
@@ -196,17 +200,31 @@ impl<'a> Search<'a> {
                 Wanted::Redirected(path) if in_data_only => DataPlace::DataOnly(path),
                 _ => DataPlace::Lower,
             });
-        } else if let Some(upper) = self.found.upper.as_ref().filter(|_| !self.is_dir) {
-            let path = layers.upper()?.path(upper)?;
-            if let Some(origin) = origin::find(self.sb.data(), path)? {
-                self.found.lower.push(origin, GFP_KERNEL)?;
+        } else if let Some(upper) = self.found.upper.clone().filter(|_| lower_is_empty) {
+            let path = layers.upper()?.path(&upper)?;
+            if self.may_have_moved(path)? {
+                if let Some(origin) = origin::find(self.sb.data(), path)? {
+                    self.found.lower.push(origin, GFP_KERNEL)?;
+                }
             }
         }
         Ok(self.found)
     }
 
+    /// Whether an object that upper alone has may be a copy of one that lower
+    /// layers have under another name. A directory is only if it was made opaque
+    /// to be moved.
+    fn may_have_moved(&mut self, path: PathRef<'_>) -> Result<bool> {
+        if self.is_dir && self.last_in_upper && xattr::has_own(path, Attribute::Origin)? {
+            // It has not been asked for, since nothing is below.
+            self.found.opaque = is_opaque(path)?;
+        }
+        Ok(!self.is_dir || self.found.opaque)
+    }
+
     fn in_upper(&mut self, dir: PathRef<'_>) -> Result {
         self.in_upper = true;
+        self.last_in_upper = self.last;
         let found = self.in_layer(dir)?;
         self.in_upper = false;
         let Some(dentry) = found else {

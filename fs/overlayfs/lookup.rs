@@ -144,14 +144,26 @@ pub(crate) fn get_inode(
     match cached {
         Cached::New(inode) => fill_inode(inode, objects, None),
         Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first) => Ok(inode),
-        Cached::Existing(inode) if inode.mode().is_dir() => Err(ESTALE),
+        // The origin of a directory lies: it was moved by copying, but lower layers still show
+        // what it was copied from.
+        Cached::Existing(inode) if inode.data().is_opaque() && !objects.opaque => {
+            drop(inode);
+            beside_opaque(sb, objects)
+        }
+        Cached::Existing(inode) if inode.mode().is_dir() && !objects.opaque => Err(ESTALE),
         Cached::Existing(inode) => {
             // The origin lies: another object says that it was copied from the same one. Each is
             // an object of its own then.
             drop(inode);
             match objects.upper {
                 Some(_) if objects.data.is_some() => get_metacopy(sb, objects),
-                Some(upper) => get_inode(sb, Objects::of_upper(upper)),
+                Some(upper) => get_inode(
+                    sb,
+                    Objects {
+                        opaque: objects.opaque,
+                        ..Objects::of_upper(upper)
+                    },
+                ),
                 None => fill_inode(NewInode::unhashed(sb)?, objects, None),
             }
         }
@@ -167,6 +179,29 @@ fn get_metacopy(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<Ino
         Cached::New(inode) => fill_inode(inode, objects, Some(ino)),
         Cached::Existing(inode) if stands_for(&inode, Some(upper), None) => Ok(inode),
         Cached::Existing(_) => Err(ESTALE),
+    }
+}
+
+/// The inode of a directory whose place in the cache has an opaque one, which
+/// says that it was copied from the same.
+fn beside_opaque(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
+    let Objects { upper, lower, .. } = &objects;
+    let Some(upper) = upper else {
+        return fill_inode(NewInode::unhashed(sb)?, objects, None);
+    };
+    match NewInode::get(sb, upper.inode().ok_or(ENOENT)?)? {
+        Cached::New(inode) => {
+            let ino = number(sb.data(), Some(upper), &[])?;
+            fill_inode(inode, objects, Some(ino))
+        }
+        Cached::Existing(inode) => {
+            let first = lower.first().map(|first| &first.dentry);
+            if stands_for(&inode, Some(upper), first) {
+                Ok(inode)
+            } else {
+                Err(ESTALE)
+            }
+        }
     }
 }
 

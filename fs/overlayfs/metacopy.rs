@@ -94,15 +94,15 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Resu
 }
 
 /// Gives a metacopy in upper, which is about to get another name, a redirect to
-/// where its data is. `stays` says that the name is in the same directory.
+/// where its data is, which tells as far as `reach`.
 ///
 /// Locks and errors are those of [`redirect::set`].
-pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, stays: bool) -> Result {
+pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let lower = inode.lower_path()?.ok_or(EIO)?;
     // What a file with several names was copied from may be in another directory, too.
-    let reach = if stays && lower.inode()?.nlink() == 1 {
-        Reach::Sibling
+    let reach = if lower.inode()?.nlink() == 1 {
+        reach
     } else {
         Reach::Anywhere
     };

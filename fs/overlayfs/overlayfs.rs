@@ -39,6 +39,7 @@ mod acl;
 mod config;
 mod copy_up;
 mod data;
+mod detach;
 mod dir;
 mod dir_file;
 mod durability;

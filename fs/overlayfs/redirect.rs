@@ -112,22 +112,42 @@ pub(crate) enum Reach {
     Anywhere,
 }
 
-/// Gives an object of upper, which is about to be renamed, a redirect to where
+/// The redirect that an object needs to be found by the lower layers' objects
+/// after it was moved; `None` when the one that it has is as good.
+///
+/// Fails with `EXDEV` when it would be too long.
+fn needed(dentry: &DentryOf<Overlay>, reach: Reach) -> Result<Option<KVec<u8>>> {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    let is_good = |redirect: &KVec<u8>| reach == Reach::Sibling || redirect.starts_with(b"/");
+    if inode.data().redirect.lock().as_ref().is_some_and(is_good) {
+        return Ok(None);
+    }
+    match reach {
+        Reach::Sibling => dentry.with_name(|name| copy(name.as_bytes())),
+        Reach::Anywhere => absolute(dentry),
+    }
+    .map(Some)
+}
+
+/// Whether the redirect that an object needs to be moved is not too long.
+pub(crate) fn is_possible(dentry: &DentryOf<Overlay>, reach: Reach) -> Result<bool> {
+    match needed(dentry, reach) {
+        Err(err) if err == EXDEV => Ok(false),
+        result => result.map(|_| true),
+    }
+}
+
+/// Gives an object of upper, which is about to be moved, a redirect to where
 /// lower layers have it, unless it has one that is as good.
 ///
 /// The caller has write access, holds the locks of the overlay's rename, and
 /// sees to it that the object has lower ones that are merged into it. Fails with
 /// `EXDEV` when the redirect is too long, or upper does not take it.
 pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
-    let inode = dentry.inode_of().ok_or(ENOENT)?;
-    let is_good = |redirect: &KVec<u8>| reach == Reach::Sibling || redirect.starts_with(b"/");
-    if inode.data().redirect.lock().as_ref().is_some_and(is_good) {
+    let Some(redirect) = needed(dentry, reach)? else {
         return Ok(());
-    }
-    let redirect = match reach {
-        Reach::Sibling => dentry.with_name(|name| copy(name.as_bytes()))?,
-        Reach::Anywhere => absolute(dentry)?,
     };
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     if !inode.super_data().layers.upper()?.features.xattr {
         return Err(EXDEV);

@@ -3,8 +3,9 @@
 //! Renaming.
 
 use crate::{
-    config::RedirectMode,
+    config::{RedirectMode, RenameDirMode},
     copy_up,
+    detach::detach,
     entry::{Backing, OverlayInode},
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
@@ -23,7 +24,7 @@ use vfs::{
     cred::with_creds,
     dentry::{Child, Dentry},
     inode::InodeOf,
-    inode_ops::RenameFlags,
+    inode_ops::{RenameFlags, RenameLocks},
     namei::Renaming, //
 };
 
@@ -33,11 +34,23 @@ fn is_merged_or_lower(inode: &InodeOf<Overlay>) -> bool {
     inode.mode().is_dir() && !inode.data().merged().is_empty()
 }
 
-/// Whether an object can be moved. Without redirects, a directory of a lower
-/// layer, or one that is merged, would have to be copied with all that is in it:
-/// the caller is told to do so.
-fn can_move(inode: &InodeOf<Overlay>) -> bool {
-    inode.super_data().config.redirect_dir == RedirectMode::On || !is_merged_or_lower(inode)
+/// How far an object is moved.
+fn reach(old: Child<'_, Overlay>, new: Child<'_, Overlay>) -> Reach {
+    if **old.parent() == **new.parent() {
+        Reach::Sibling
+    } else {
+        Reach::Anywhere
+    }
+}
+
+/// Whether an object can be moved as it is: all but a directory that lower
+/// layers have can, and that with a redirect.
+fn can_move(child: Child<'_, Overlay>, inode: &InodeOf<Overlay>, reach: Reach) -> Result<bool> {
+    if !is_merged_or_lower(inode) {
+        return Ok(true);
+    }
+    let redirects = inode.super_data().config.redirect_dir == RedirectMode::On;
+    Ok(redirects && redirect::is_possible(child.dentry(), reach)?)
 }
 
 /// See `InodeOperations::rename`.
@@ -45,6 +58,7 @@ pub(crate) fn rename(
     old: Child<'_, Overlay>,
     new: Child<'_, Overlay>,
     flags: RenameFlags,
+    locks: RenameLocks<'_, Overlay>,
 ) -> Result {
     let known = RenameFlags::EXCHANGE.union(RenameFlags::NOREPLACE);
     if flags.without(known) != RenameFlags::NONE {
@@ -53,11 +67,27 @@ pub(crate) fn rename(
     let exchange = flags.contains(RenameFlags::EXCHANGE);
     let old_inode = old.dentry().inode_of().ok_or(ENOENT)?;
     let new_inode = new.dentry().inode_of();
-    if !can_move(old_inode) || exchange && !new_inode.is_some_and(can_move) {
+    let reach = reach(old, new);
+    let moved = [
+        (old, Some(old_inode)),
+        (new, new_inode.filter(|_| exchange)),
+    ];
+    let mut copied = [false; 2];
+    for (copied, (child, inode)) in copied.iter_mut().zip(moved) {
+        if let Some(inode) = inode {
+            *copied = !can_move(child, inode, reach)?;
+        }
+    }
+    if copied != [false; 2] && old_inode.super_data().config.rename_dir == RenameDirMode::Exdev {
         return Err(EXDEV);
     }
     if let Some(new_inode) = new_inode.filter(|inode| !exchange && inode.mode().is_dir()) {
         check_empty(new_inode)?;
+    }
+    for (copied, (child, _)) in copied.into_iter().zip(moved) {
+        if copied {
+            detach(child.dentry(), locks.moved(child.dentry()))?;
+        }
     }
     copy_up::copy_up(old.dentry())?;
     copy_up::copy_up(new.parent())?;
@@ -226,20 +256,15 @@ impl<'a> Move<'a> {
     fn keep_merged(&self, child: Child<'_, Overlay>, to: &InodeOf<Overlay>) -> Result {
         let inode = child.dentry().inode_of().ok_or(ENOENT)?;
         let entry = inode.data();
-        let stays = core::ptr::eq(self.old_dir()?, self.new_dir()?);
+        let reach = reach(self.old, self.new);
         if !inode.mode().is_dir() {
             return if entry.backing() == Backing::Metacopy {
-                metacopy::set_redirect(child.dentry(), stays)
+                metacopy::set_redirect(child.dentry(), reach)
             } else {
                 Ok(())
             };
         }
         if is_merged_or_lower(inode) {
-            let reach = if stays {
-                Reach::Sibling
-            } else {
-                Reach::Anywhere
-            };
             return redirect::set(child.dentry(), reach);
         }
         if entry.is_opaque() || !to.data().is_merged() {

@@ -122,13 +122,22 @@ fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
 
 /// The names in a directory of upper.
 fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
+    names_of_type(dir, |_| true)
+}
+
+/// The names in a directory of upper of which `wanted` says that their type
+/// matters: `DT_*`.
+pub(crate) fn names_of_type(
+    dir: PathRef<'_>,
+    wanted: impl Fn(u8) -> bool,
+) -> Result<KVec<KVec<u8>>> {
     let mut names = KVec::new();
     if !dir.dentry().is_dir() {
         return Ok(names);
     }
     let mut file = OpenFile::open(dir, OpenFile::READ)?;
     file.read_dir(&mut |entry| {
-        if entry.name != b"." && entry.name != b".." {
+        if entry.name != b"." && entry.name != b".." && wanted(entry.d_type) {
             let mut name = KVec::new();
             name.extend_from_slice(entry.name, GFP_KERNEL)?;
             names.push(name, GFP_KERNEL)?;

@@ -53,6 +53,30 @@ DEFAULT_PARAM(xino_auto, BUILT_IN(CONFIG_OVERLAY_FS_XINO_AUTO, false),
 DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
 	      "Default to on or off for the metadata only copy up feature")
 
+/* What C overlayfs has not. */
+DEFAULT_PARAM(rename_dir_copy, true,
+	      "Default to copy or exdev for the option rename_dir (default: on, copy)")
+
+static unsigned int rename_dir_objects = 65536;
+module_param(rename_dir_objects, uint, 0644);
+MODULE_PARM_DESC(rename_dir_objects,
+		 "Objects that renaming a directory copies up at most (default: 65536)");
+
+unsigned int vfs_shim_param_rename_dir_objects(void)
+{
+	return READ_ONCE(rename_dir_objects);
+}
+
+static unsigned int rename_dir_mib = 1024;
+module_param(rename_dir_mib, uint, 0644);
+MODULE_PARM_DESC(rename_dir_mib,
+		 "Data that renaming a directory copies up at most, in MiB (default: 1024)");
+
+unsigned int vfs_shim_param_rename_dir_mib(void)
+{
+	return READ_ONCE(rename_dir_mib);
+}
+
 static unsigned short redirect_max = 256;
 module_param(redirect_max, ushort, 0644);
 MODULE_PARM_DESC(redirect_max, "Maximum length of absolute redirect xattr value");

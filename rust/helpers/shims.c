@@ -112,6 +112,16 @@ void vfs_shim_inode_unlock(struct inode *inode)
 	inode_unlock(inode);
 }
 
+bool vfs_shim_inode_trylock_shared(struct inode *inode)
+{
+	return inode_trylock_shared(inode);
+}
+
+void vfs_shim_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
 /* Owner, mode, times and size of @from, as seen through a mount with @idmap. */
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap)
 {

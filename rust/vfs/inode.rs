@@ -145,6 +145,16 @@ impl Inode {
         })
     }
 
+    /// Locks the inode shared with others if nobody modifies it, see
+    /// `inode_trylock_shared()`.
+    pub fn try_lock_shared(&self) -> Option<InodeSharedLock<'_>> {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_trylock_shared(self.as_ptr()) }.then(|| InodeSharedLock {
+            inode: self,
+            _task: NotThreadSafe,
+        })
+    }
+
     /// Whether the current task owns the inode or has the right to act as its
     /// owner, see `inode_owner_or_capable()`.
     pub fn owner_or_capable(&self, idmap: IdMap<'_>) -> bool {
@@ -231,6 +241,19 @@ impl Drop for InodeLock<'_> {
     fn drop(&mut self) {
         // SAFETY: Pairs with `inode_lock` in `lock`.
         unsafe { raw::vfs_shim_inode_unlock(self.inode.as_ptr()) };
+    }
+}
+
+/// An inode is locked shared while this lives.
+pub struct InodeSharedLock<'a> {
+    inode: &'a Inode,
+    _task: NotThreadSafe,
+}
+
+impl Drop for InodeSharedLock<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Pairs with `inode_trylock_shared` in `try_lock_shared`.
+        unsafe { raw::vfs_shim_inode_unlock_shared(self.inode.as_ptr()) };
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     fs::FileSystem,
     inode::{Access, InodeOf},
     mount::{IdMap, Mount},
+    namei::LockedDir,
     raw,
     rcu::RcuInode, //
 };
@@ -56,6 +57,29 @@ impl RenameFlags {
     /// All but `other`.
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+}
+
+/// What the caller of a rename has locked beside the parents.
+pub struct RenameLocks<'a, F: FileSystem> {
+    old: Child<'a, F>,
+    new: Child<'a, F>,
+}
+
+impl<'a, F: FileSystem> RenameLocks<'a, F> {
+    /// The directory `dentry`, if it is one of the two that change their parent
+    /// and so are locked: see `vfs_rename()`.
+    pub fn moved(&self, dentry: &DentryOf<F>) -> Option<LockedDir<'a, F>> {
+        if **self.old.parent() == **self.new.parent() {
+            return None;
+        }
+        let found = [self.old, self.new]
+            .into_iter()
+            .find(|child| ***child == **dentry)?;
+        // SAFETY: When the parents differ, `vfs_rename` locks both children that are directories.
+        found
+            .is_dir()
+            .then(|| unsafe { LockedDir::new(found.dentry()) })
     }
 }
 
@@ -230,7 +254,12 @@ pub trait InodeOperations: Sized + 'static {
     }
 
     /// Renames `old` to `new`.
-    fn rename(_old: Child<'_, Self::Fs>, _new: Child<'_, Self::Fs>, _flags: RenameFlags) -> Result {
+    fn rename(
+        _old: Child<'_, Self::Fs>,
+        _new: Child<'_, Self::Fs>,
+        _flags: RenameFlags,
+        _locks: RenameLocks<'_, Self::Fs>,
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -643,7 +672,8 @@ impl<T: InodeOperations> VTable<T> {
     ) -> c_int {
         // SAFETY: See above.
         let (old, new) = unsafe { (Child::from_raw(old), Child::from_raw(new)) };
-        from_result(|| T::rename(old, new, RenameFlags(flags)).map(|()| 0))
+        let locks = RenameLocks { old, new };
+        from_result(|| T::rename(old, new, RenameFlags(flags), locks).map(|()| 0))
     }
 
     /// # Safety

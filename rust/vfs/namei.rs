@@ -12,6 +12,7 @@ use crate::{
     attr::{Device, Mode},
     dentry::{Dentry, DentryOf, Name},
     fs::FileSystem,
+    inode::{InodeLock, InodeSharedLock},
     inode_ops::RenameFlags,
     mount::{Mount, PathRef},
     raw, //
@@ -107,6 +108,36 @@ impl<'a, F: FileSystem> LockedDir<'a, F> {
         }?;
         // SAFETY: The child belongs to the same super block; the type is transparent.
         Ok(unsafe { ARef::from_raw(ARef::into_raw(dentry).cast()) })
+    }
+}
+
+/// A directory of ours whose inode is locked while this lives, by a lock `L`.
+pub struct DirLock<'a, F: FileSystem, L> {
+    dir: &'a DentryOf<F>,
+    _lock: L,
+}
+
+impl<'a, F: FileSystem> DirLock<'a, F, InodeSharedLock<'a>> {
+    /// Locks a directory shared if nobody modifies it: see
+    /// `inode_trylock_shared()`.
+    pub fn try_shared(dir: &'a DentryOf<F>) -> Option<Self> {
+        let lock = dir.inode()?.try_lock_shared()?;
+        Some(Self { dir, _lock: lock })
+    }
+}
+
+impl<'a, F: FileSystem> DirLock<'a, F, InodeLock<'a>> {
+    /// Locks a directory if nobody has: see `inode_trylock()`.
+    pub fn try_exclusive(dir: &'a DentryOf<F>) -> Option<Self> {
+        let lock = dir.inode()?.try_lock()?;
+        Some(Self { dir, _lock: lock })
+    }
+}
+
+impl<F: FileSystem, L> DirLock<'_, F, L> {
+    /// The directory.
+    pub fn dir(&self) -> LockedDir<'_, F> {
+        LockedDir(self.dir)
     }
 }
 

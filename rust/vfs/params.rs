@@ -44,6 +44,26 @@ pub fn metacopy() -> bool {
     unsafe { raw::vfs_shim_param_metacopy() }
 }
 
+/// `rename_dir_copy`.
+pub fn rename_dir_copy() -> bool {
+    // SAFETY: Reads a parameter.
+    unsafe { raw::vfs_shim_param_rename_dir_copy() }
+}
+
+/// `rename_dir_objects`: how many objects a rename copies up at most. Read each
+/// time.
+pub fn rename_dir_objects() -> u32 {
+    // SAFETY: Reads a parameter.
+    unsafe { raw::vfs_shim_param_rename_dir_objects() }
+}
+
+/// `rename_dir_mib`: how much data a rename copies up at most, in MiB. Read each
+/// time.
+pub fn rename_dir_mib() -> u32 {
+    // SAFETY: Reads a parameter.
+    unsafe { raw::vfs_shim_param_rename_dir_mib() }
+}
+
 /// `redirect_max`: the longest absolute redirect to write, in bytes. Read each
 /// time.
 pub fn redirect_max() -> u16 {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::areas::identity_views::{each, handle, hold, look, make_each, mount, Identity};
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
-use crate::support::must::{must, refused};
+use crate::support::must::must;
 
 tests! {
     EVERYWHERE:
@@ -72,7 +72,8 @@ impl Kept {
         }
     }
 
-    /// Renames every object that may be: a directory of a lower layer must not.
+    /// Renames every object that may be: a directory of a lower layer may not be
+    /// moved by every driver.
     #[track_caller]
     pub fn rename(&mut self, new_name: impl Fn(&str) -> String) {
         for (name, ..) in &mut self.objects {
@@ -80,12 +81,12 @@ impl Kept {
             if new == *name {
                 continue;
             }
-            if lower_directory(name) {
-                let renamed = rustix::fs::rename(self.m.at(name), self.m.at(&new));
-                refused(Errno::XDEV, renamed);
-            } else {
-                self.m.rename(name, &new);
-                *name = new;
+            match rustix::fs::rename(self.m.at(&*name), self.m.at(&new)) {
+                Err(Errno::XDEV) if lower_directory(name) => {}
+                renamed => {
+                    must(format_args!("rename {name}"), renamed);
+                    *name = new;
+                }
             }
         }
     }

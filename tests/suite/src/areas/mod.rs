@@ -98,6 +98,7 @@ areas! {
     rename_flags,
     redirect_lookup,
     redirect_rename,
+    rename_dir,
     links,
     xattr,
     capability,

@@ -6,7 +6,7 @@
 
 use rustix::fs::{renameat_with, RenameFlags, CWD};
 
-use crate::harness::bed::Bed;
+use crate::harness::bed::{copies_directories, Bed};
 use crate::support::dir::Dir;
 use crate::support::must::must;
 use crate::support::{snapshot, upper};
@@ -15,7 +15,8 @@ tests! {
     EVERYWHERE: the_same_operations_write_the_same;
     TWICE:
         taken_over,
-        work_goes_on;
+        work_goes_on,
+        copied_directories;
 }
 
 /// Options that make every driver do what C overlayfs does.
@@ -127,4 +128,42 @@ fn the_same_operations_write_the_same(bed: &Bed) {
     assert_eq!(ours_upper, theirs_upper);
     let names = |tree: &snapshot::Snapshot| tree.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&ours), names(&theirs));
+}
+
+fn copied_directories(bed: &Bed) {
+    // Without redirects: what a rename copies is nothing special to who takes it over.
+    let (copying, other) = if copies_directories(&bed.other) {
+        (&bed.other, &bed.fs)
+    } else {
+        (&bed.fs, &bed.other)
+    };
+    let mount = |fs| must("mount", bed.try_mount_at(fs, &bed.options(), &bed.mnt));
+    tree(bed);
+    let m = mount(copying);
+    m.unlink("a/one/in-a-one");
+    m.rename("a/one", "a/uno");
+    m.rename("b", "B");
+    m.rename("a/two", "B/zwei");
+    exchange(&m, "a", "c");
+    m.sub("b").file("new", "");
+    let before = snapshot::take(&m);
+    bed.umount();
+    let m = mount(other);
+    snapshot::assert_same(&snapshot::take(&m), &before);
+    // They can be moved as any other of upper.
+    m.rename("B/zwei", "zwei");
+    m.rename("B", "back");
+    m.rename("b", "gone");
+    m.unlink("back/file");
+    m.file("zwei/more", "");
+    std::fs::remove_dir_all(m.at("c")).expect("remove a tree");
+    let before = snapshot::take(&m);
+    bed.umount();
+    let m = mount(copying);
+    snapshot::assert_same(&snapshot::take(&m), &before);
+    m.rename("back", "again");
+    let before = snapshot::take(&m);
+    bed.umount();
+    let m = mount(other);
+    snapshot::assert_same(&snapshot::take(&m), &before);
 }

@@ -56,7 +56,6 @@ const IMPURE: &str = "trusted.overlay.impure";
 
 #[track_caller]
 fn mount(bed: &Bed) -> Dir {
-    // Rovl would copy a directory whose redirect is too long; where that matters it is said.
     let options = format!("{},redirect_dir=on", bed.options());
     must("mount", bed.try_mount(&options))
 }
@@ -536,12 +535,7 @@ fn deep(bed: &Bed, name: &str, levels: usize) -> String {
 
 /// The options of a mount on which what cannot be redirected is refused.
 fn strict(bed: &Bed) -> Dir {
-    let copying = if bed.fs == "rovl" {
-        ",rename_dir=exdev"
-    } else {
-        ""
-    };
-    let options = format!("{},redirect_dir=on{copying}", bed.options());
+    let options = format!("{},redirect_dir=on", bed.strict_options());
     must("mount", bed.try_mount(&options))
 }
 

@@ -196,7 +196,7 @@ fn over_a_directory_with_entries_is_refused(bed: &Bed) {
 fn a_lower_directory_is_refused(bed: &Bed) {
     bed.lower.sub("low").file("inside", "");
     bed.lower.sub("other");
-    let m = bed.mount();
+    let m = must("mount", bed.try_mount(&bed.strict_options()));
     refused(Errno::XDEV, rename(m.at("low"), m.at("new")));
     refused(Errno::XDEV, rename(m.at("low"), m.at("other/new")));
     assert_eq!(m.names("low"), ["inside"]);
@@ -207,7 +207,7 @@ fn a_lower_directory_is_refused(bed: &Bed) {
 fn a_merged_directory_is_refused(bed: &Bed) {
     bed.lower.sub("both").file("low", "");
     bed.upper.sub("both").file("up", "");
-    let m = bed.mount();
+    let m = must("mount", bed.try_mount(&bed.strict_options()));
     refused(Errno::XDEV, rename(m.at("both"), m.at("new")));
     assert_eq!(m.names("both"), ["low", "up"]);
 }
@@ -356,7 +356,7 @@ fn by_a_user_without_the_right(bed: &Bed) {
 fn nothing_is_left_in_work(bed: &Bed) {
     bed.lower.sub("dir").file("a", "");
     bed.lower.file("b", "");
-    let m = bed.mount();
+    let m = must("mount", bed.try_mount(&bed.strict_options()));
     m.rename("dir/a", "c");
     m.rename("b", "dir/a");
     m.rename("c", "b");

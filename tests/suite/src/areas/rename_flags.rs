@@ -115,7 +115,7 @@ fn exchange_a_lower_directory_is_refused(bed: &Bed) {
     bed.upper.sub("both");
     bed.upper.sub("up");
     bed.upper.file("file", "");
-    let m = bed.mount();
+    let m = must("mount", bed.try_mount(&bed.strict_options()));
     for name in ["low", "both"] {
         for other in ["up", "file"] {
             refused(Errno::XDEV, with(&m, name, other, RenameFlags::EXCHANGE));

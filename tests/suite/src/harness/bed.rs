@@ -204,6 +204,22 @@ impl Bed {
         must("mount", self.try_mount(&self.options()))
     }
 
+    /// Whether the driver under test copies a directory to rename it.
+    pub fn copies_directories(&self) -> bool {
+        copies_directories(&self.fs)
+    }
+
+    /// The options that mount all layers so that a directory that cannot be moved
+    /// without copying is refused, by every driver.
+    pub fn strict_options(&self) -> String {
+        let strict = if self.copies_directories() {
+            ",rename_dir=exdev"
+        } else {
+            ""
+        };
+        format!("{}{strict}", self.options())
+    }
+
     /// Mounts the lower layers alone.
     #[track_caller]
     pub fn mount_lowers(&self) -> Dir {
@@ -300,6 +316,14 @@ impl Bed {
             panic!("{error}");
         }
     }
+}
+
+/// Whether a driver copies a directory to rename it.
+pub fn copies_directories(fs: &str) -> bool {
+    Path::new("/sys/module")
+        .join(fs)
+        .join("parameters/rename_dir_copy")
+        .exists()
 }
 
 /// Fails if something temporary is left in this work directory. A whiteout may
