@@ -69,9 +69,7 @@ pub(crate) fn suffices(
     stat: &Stat,
 ) -> Result<Option<Metacopy>> {
     let sb = inode.super_data();
-    // Without data there is nothing to save.
-    let wanted = sb.config.metacopy && data == Data::Unused;
-    if !wanted || !stat.mode().is_reg() || stat.size() == 0 {
+    if !sb.config.metacopy || data != Data::Unused || !stat.mode().is_reg() {
         return Ok(None);
     }
     if sb.config.verity == VerityMode::Off {
@@ -115,8 +113,8 @@ pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
 /// truncated. Called with the mounter's credentials and `copy_up`, which keeps
 /// attributes as they are, and without write access.
 ///
-/// A failure, or a crash, leaves the metacopy as it is: it stops being one when
-/// the data is complete, and on the disk.
+/// A failure leaves the metacopy as it is, as does a crash, but for capabilities: it
+/// stops being one when the data is complete, and on the disk.
 pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     let upper = inode.super_data().layers.upper()?;
     let to = inode.upper_path()?.ok_or(EIO)?;
@@ -131,16 +129,16 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     if data == Data::Copy && stat.size() > 0 {
         let file = OpenFile::open(to, OpenFile::WRITE)?;
         if stat.blocks() > 0 {
-            // Something is left of an attempt: holes would show it.
-            match file.punch_hole(0, stat.size()) {
-                Err(err) if err == EOPNOTSUPP => {}
-                result => result?,
+            // Something is left of an attempt before a crash: holes would show it.
+            discard(&file, stat.size())?;
+        }
+        copy_data(inode, &file, stat.size()).inspect_err(|_| {
+            // The space may be needed for something else.
+            let _ = discard(&file, stat.size());
+            if let Ok(_write) = upper.mount().want_write() {
+                let _ = restore(to, &stat, capability);
             }
-        }
-        data::copy(inode.lower_data_path()?, &file, stat.size())?;
-        if inode.super_data().syncs_copied_data() {
-            file.fsync_all()?;
-        }
+        })?;
     }
     let write = upper.mount().want_write()?;
     if data == Data::Copy {
@@ -148,14 +146,35 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     } else {
         SetAttr::size(0).apply(to)?;
     }
-    to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy))?;
+    match to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy)) {
+        Err(err) if err == ENODATA => {}
+        result => result?,
+    }
+    drop(write);
+    // From here on the inode stands for upper's file.
+    inode.set_upper_data();
+    mapping::switch_eagerly(inode);
     if inode.super_data().syncs_copied_metadata() {
         OpenFile::open(to, OpenFile::READ)?.fsync_all()?;
     }
-    drop(write);
-    inode.set_upper_data();
-    mapping::switch_eagerly(inode);
     Ok(())
+}
+
+/// Copies `len` bytes of data to upper's file, and makes them durable.
+fn copy_data(inode: &InodeOf<Overlay>, to: &OpenFile, len: i64) -> Result {
+    data::copy(inode.lower_data_path()?, to, len)?;
+    if inode.super_data().syncs_copied_data() {
+        to.fsync_all()?;
+    }
+    Ok(())
+}
+
+/// Discards data that nobody looks at, if the filesystem can.
+fn discard(file: &OpenFile, len: i64) -> Result {
+    match file.punch_hole(0, len) {
+        Err(err) if err == EOPNOTSUPP => Ok(()),
+        result => result,
+    }
 }
 
 /// Puts back what copying the data has changed: whoever opened the file has not

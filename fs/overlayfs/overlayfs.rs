@@ -14,7 +14,8 @@
 //!
 //! 1. `s_vfs_rename_mutex` and `i_rwsem` of overlay directories [n]
 //! 2. `i_rwsem` of other overlay inodes [n]
-//! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up
+//! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up, or changes
+//!    attributes of a metacopy
 //! 4. [`entry::Entry`]'s `listing` [n]: the cached listing of a directory
 //! 5. `s_writers` of upper's super block, by `mnt_want_write`: upper is never an
 //!    overlay, so this ranks below all locks of overlays, those of a lower layer

@@ -117,6 +117,7 @@ areas! {
     metacopy,
     metacopy_coherence,
     metacopy_layers,
+    metacopy_failure,
     data_only,
     verity,
     coherence,
