@@ -94,6 +94,7 @@ const FOR_OVERLAYS: &[(usize, Make)] = &[
 
 /// Makes one operation after the other.
 pub struct Generator {
+    table: Vec<(usize, Make)>,
     rng: Rng,
     known: Known,
     purpose: Purpose,
@@ -105,8 +106,19 @@ pub struct Generator {
 
 impl Generator {
     /// A generator that knows nothing.
-    pub fn new(rng: Rng, purpose: Purpose) -> Self {
+    pub fn new(mut rng: Rng, purpose: Purpose) -> Self {
+        let table = match purpose {
+            Purpose::Layer | Purpose::Upper => FOR_LAYERS,
+            Purpose::Overlay => FOR_OVERLAYS,
+        };
+        // Each program has operations that it prefers, and lacks some: with all of them
+        // all the time, what one shows is undone by the others before it is seen.
+        let table = table
+            .iter()
+            .map(|(weight, make)| (weight * rng.pick(&[0, 1, 2, 2, 4, 8]), *make))
+            .collect();
         Self {
+            table,
             rng,
             known: Known::default(),
             purpose,
@@ -122,14 +134,10 @@ impl Generator {
 
     /// The next operation.
     pub fn next(&mut self) -> Step {
-        let table = match self.purpose {
-            Purpose::Layer | Purpose::Upper => FOR_LAYERS,
-            Purpose::Overlay => FOR_OVERLAYS,
-        };
-        let sum: usize = table.iter().map(|(weight, _)| weight).sum();
-        let mut at = self.rng.below(sum);
-        let mut make = table[0].1;
-        for (weight, next) in table {
+        let sum: usize = self.table.iter().map(|(weight, _)| weight).sum();
+        let mut at = self.rng.below(sum.max(1));
+        let mut make = self.table[0].1;
+        for (weight, next) in &self.table {
             if at < *weight {
                 make = *next;
                 break;

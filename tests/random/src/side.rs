@@ -80,7 +80,7 @@ impl Side {
             &*options,
         )?;
         self.mounted = true;
-        self.tree.lists_whiteouts = self.driver == "overlay";
+        self.tree.is_of_c = self.driver == "overlay";
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Side {
     /// What is seen through it.
     pub fn dump(&self) -> Dump {
         let view = View::Overlay {
-            lists_whiteouts: self.tree.lists_whiteouts,
+            is_of_c: self.tree.is_of_c,
         };
         dump::take(&self.tree.root, view, &self.tree.numbers)
     }
