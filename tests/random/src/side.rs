@@ -107,6 +107,11 @@ impl Side {
         }
     }
 
+    /// Whether it is mounted with this option.
+    pub fn has_option(&self, option: &str) -> bool {
+        self.options.split(',').any(|other| other == option)
+    }
+
     /// What is seen through it.
     pub fn dump(&self) -> Dump {
         let view = View::Overlay {
