@@ -100,6 +100,10 @@ areas! {
     redirect_rename,
     rename_dir,
     links,
+    index_links,
+    index_format,
+    index_mount,
+    handles,
     xattr,
     capability,
     file_flags,
@@ -148,6 +152,7 @@ areas! {
     format;
     between drivers:
     interchange,
+    index_interchange,
     redirect_interchange,
     metacopy_interchange,
     identity_nested,
