@@ -103,6 +103,7 @@ areas! {
     index_links,
     index_format,
     index_mount,
+    index_races,
     handles,
     xattr,
     capability,
