@@ -4,7 +4,7 @@
 
 use crate::{
     copy_up,
-    entry::{Backing, OverlayInode},
+    entry::OverlayInode,
     file::{self, RegularFile},
     index,
     inode::{self, inode_operations},
@@ -204,7 +204,7 @@ fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<Ino
 }
 
 fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
-    copy_up::copy_up(old)?;
+    metacopy::copy_up_to_move(old, Reach::Anywhere)?;
     copy_up::copy_up(child.parent())?;
     let inode = old.inode_of().ok_or(ENOENT)?;
     let sb = dir.super_data();
@@ -216,9 +216,7 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;
-        if inode.data().backing() == Backing::Metacopy {
-            metacopy::set_redirect(old, Reach::Anywhere)?;
-        }
+        metacopy::set_redirect(old, Reach::Anywhere)?;
         nlink::before_change(inode)?;
         let old = inode.upper_path()?.ok_or(EIO)?;
         make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())

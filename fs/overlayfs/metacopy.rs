@@ -8,9 +8,9 @@
 
 use crate::{
     config::VerityMode,
-    copy_up::{is_no_capability, read_value, Data, CAPABILITY},
+    copy_up::{self, is_no_capability, read_value, Data, CAPABILITY},
     data,
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     format::{
         metacopy::{Metacopy, LEN_MAX},
         xattr::Attribute, //
@@ -93,20 +93,42 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Resu
     xattr::set_own(upper.path(dentry)?, Attribute::Metacopy, value)
 }
 
-/// Gives a metacopy in upper, which is about to get another name, a redirect to
-/// where its data is, which tells as far as `reach`.
+/// Copies up an object that is about to get another name. If it becomes a metacopy,
+/// or is one, it can have the redirect that it needs then; else its data is copied.
+///
+/// Locks and errors are those of [`copy_up::copy_up`].
+pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
+    copy_up::copy_up(dentry)?;
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if inode.data().backing() == Backing::Metacopy
+        && !redirect::is_possible(dentry, reach_of_file(inode, reach)?)?
+    {
+        copy_up::copy_up_data(dentry, Data::Copy)?;
+    }
+    Ok(())
+}
+
+/// Gives a file of upper that is about to get another name a redirect to where its
+/// data is, if it is a metacopy.
 ///
 /// Locks and errors are those of [`redirect::set`].
 pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if inode.data().backing() != Backing::Metacopy {
+        return Ok(());
+    }
+    redirect::set(dentry, reach_of_file(inode, reach)?)
+}
+
+/// What a file with several names was copied from may be in another directory than
+/// it is itself.
+fn reach_of_file(inode: &InodeOf<Overlay>, reach: Reach) -> Result<Reach> {
     let lower = inode.lower_path()?.ok_or(EIO)?;
-    // What a file with several names was copied from may be in another directory, too.
-    let reach = if lower.inode()?.nlink() == 1 {
-        reach
+    if lower.inode()?.nlink() == 1 {
+        Ok(reach)
     } else {
-        Reach::Anywhere
-    };
-    redirect::set(dentry, reach)
+        Ok(Reach::Anywhere)
+    }
 }
 
 /// Gives the inode of a metacopy in upper its data, or none if it is about to be

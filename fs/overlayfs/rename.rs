@@ -6,7 +6,7 @@ use crate::{
     config::{RedirectMode, RenameDirMode},
     copy_up,
     detach::detach,
-    entry::{Backing, OverlayInode},
+    entry::OverlayInode,
     index,
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
@@ -91,10 +91,10 @@ pub(crate) fn rename(
             detach(child.dentry(), locks.moved(child.dentry()))?;
         }
     }
-    copy_up::copy_up(old.dentry())?;
+    metacopy::copy_up_to_move(old.dentry(), reach)?;
     copy_up::copy_up(new.parent())?;
     if exchange {
-        copy_up::copy_up(new.dentry())?;
+        metacopy::copy_up_to_move(new.dentry(), reach)?;
     }
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
@@ -265,11 +265,7 @@ impl<'a> Move<'a> {
         let entry = inode.data();
         let reach = reach(self.old, self.new);
         if !inode.mode().is_dir() {
-            return if entry.backing() == Backing::Metacopy {
-                metacopy::set_redirect(child.dentry(), reach)
-            } else {
-                Ok(())
-            };
+            return metacopy::set_redirect(child.dentry(), reach);
         }
         if is_merged_or_lower(inode) {
             return redirect::set(child.dentry(), reach);

@@ -38,6 +38,7 @@ tests! {
         a_name_that_is_exchanged,
         a_link,
         a_link_of_a_renamed_file,
+        a_path_that_is_too_long,
         without_a_name,
         directories_and_others_are_copied,
         truncation_by_path,
@@ -416,6 +417,34 @@ fn a_link_of_a_renamed_file(bed: &Bed) {
     assert_eq!(redirect(bed, "dir/linked").as_deref(), Some("/low"));
     m.unlink("renamed");
     assert_survives(bed, "dir/linked", &content);
+}
+
+/// Where the redirect would be too long, the data is copied.
+fn a_path_that_is_too_long(bed: &Bed) {
+    let content = pattern(1, SIZE);
+    let path = ["n".repeat(100), "m".repeat(100), "l".repeat(100)].join("/");
+    must("mkdir", std::fs::create_dir_all(bed.lower.at(&path)));
+    for name in ["a", "b", "c"] {
+        bed.lower.file(&format!("{path}/{name}"), &content);
+    }
+    let m = bed.mount_with(ON);
+    m.rename(&format!("{path}/a"), &format!("{path}/renamed"));
+    assert_without_data(bed, &format!("{path}/renamed"));
+    m.rename(&format!("{path}/renamed"), "a");
+    assert_with_data(bed, "a", &content);
+    m.rename(&format!("{path}/b"), "b");
+    assert_with_data(bed, "b", &content);
+    must(
+        "link",
+        rustix::fs::link(m.at(&format!("{path}/c")), m.at("c")),
+    );
+    assert_with_data(bed, "c", &content);
+    assert_eq!(m.stat("c").st_nlink, 2);
+    bed.umount();
+    let m = bed.mount_with(ON);
+    for name in ["a", "b", "c"] {
+        same_bytes(name, &m.read(name), &content);
+    }
 }
 
 /// All the names that a file had are known after the next mount.
