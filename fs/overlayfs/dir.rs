@@ -6,11 +6,13 @@ use crate::{
     copy_up,
     entry::OverlayInode,
     file::{self, RegularFile},
+    index,
     inode::{self, inode_operations},
     layered::Objects,
     layers::Upper,
     lookup::{self, dentry_is_whiteout, fill_inode},
     metacopy,
+    nlink,
     redirect::Reach,
     remove,
     rename,
@@ -196,7 +198,7 @@ fn create(
 fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<InodeOf<Overlay>>> {
     let real = made.inode().ok_or(ENOENT)?;
     match inode.insert(real)? {
-        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), None),
+        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), false, None),
         Cached::Existing(inode) => Ok(inode),
     }
 }
@@ -207,18 +209,22 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
     let inode = old.inode_of().ok_or(ENOENT)?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
+    // Nobody adds another name meanwhile: the count of an indexed file is kept.
+    let _settled = inode.data().copy_up.lock_killable()?;
     let Made { dentry: made, .. } = with_creds(&sb.cred, |_| {
         if !inode.data().lower().is_empty() {
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;
         metacopy::set_redirect(old, Reach::Anywhere)?;
+        nlink::before_change(inode)?;
         let old = inode.upper_path()?.ok_or(EIO)?;
         make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())
     })?;
     dir.dir_changed();
     inode.copy_attr()?;
     inode.inc_nlink();
+    index::set_named_in_upper(&child);
     child.instantiate(inode.into());
     child.set_revalidation(core::iter::once(&*made));
     Ok(())

@@ -7,9 +7,11 @@ use crate::{
     copy_up,
     detach::detach,
     entry::OverlayInode,
+    index,
     layers::Upper,
     lookup::{dentry_is_whiteout, exists_in_lower},
     metacopy,
+    nlink,
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
@@ -96,8 +98,11 @@ pub(crate) fn rename(
     }
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
-    // Nobody copies up what is replaced: what is in upper stays what it is.
     let replaced = new_inode.filter(|_| !exchange);
+    if replaced.is_some() {
+        index::before_removal(new.dentry())?;
+    }
+    // Nobody copies up what is replaced: what is in upper stays what it is.
     let settled = replaced
         .map(|inode| inode.data().copy_up.lock_killable())
         .transpose()?;
@@ -116,20 +121,22 @@ pub(crate) fn rename(
         };
         move_up.mark_parents()?;
         let _write = upper.mount().want_write()?;
+        if let Some(replaced) = replaced {
+            nlink::before_change(replaced)?;
+        }
         move_up.run()
     })?;
 
-    if replaced.is_some() {
+    if let Some(replaced) = replaced {
         new.unhash();
+        if replaced.mode().is_dir() {
+            replaced.clear_nlink();
+        } else {
+            drop_link(new.dentry(), replaced);
+        }
+        index::after_removal(replaced);
     }
     drop(settled);
-    if let Some(new_inode) = new_inode.filter(|_| !exchange) {
-        if new_inode.mode().is_dir() {
-            new_inode.clear_nlink();
-        } else {
-            drop_link(new.dentry(), new_inode);
-        }
-    }
     for parent in [old.parent(), new.parent()] {
         parent.inode_of().ok_or(ENOENT)?.dir_changed();
     }

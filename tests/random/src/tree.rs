@@ -55,9 +55,10 @@ pub struct Tree {
     pub slots: [Option<OwnedFd>; SLOTS],
     /// Inode numbers to compare.
     pub numbers: Rc<Numbers>,
-    /// Whether listings may name what is not there: C passes the listing of a directory
-    /// that is in one layer alone through, with whiteouts that others made in it.
-    pub lists_whiteouts: bool,
+    /// Whether C overlayfs shows it. Its listings may name what is not there: that of a
+    /// directory in one layer alone is passed through, with whiteouts that others made
+    /// in it. And their numbers are not always those of `stat`.
+    pub is_of_c: bool,
 }
 
 impl Tree {
@@ -67,7 +68,7 @@ impl Tree {
             root,
             slots: Default::default(),
             numbers,
-            lists_whiteouts: false,
+            is_of_c: false,
         }
     }
 

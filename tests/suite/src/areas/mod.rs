@@ -100,6 +100,11 @@ areas! {
     redirect_rename,
     rename_dir,
     links,
+    index_links,
+    index_format,
+    index_mount,
+    index_races,
+    handles,
     xattr,
     capability,
     file_flags,
@@ -148,6 +153,7 @@ areas! {
     format;
     between drivers:
     interchange,
+    index_interchange,
     redirect_interchange,
     metacopy_interchange,
     identity_nested,
