@@ -289,7 +289,7 @@ impl Config {
         if !capable_sys_admin() {
             self.check_privileges(fc, layers)?;
         }
-        self.refuse_missing(fc)
+        Ok(())
     }
 
     /// Options that only a writable overlay has a use for.
@@ -402,15 +402,6 @@ impl Config {
         if self.index {
             self.index = false;
             fc.warn(fmt!("falling back to index=off"));
-        }
-    }
-
-    /// Refuses what is not there yet.
-    fn refuse_missing(&self, fc: &FsContext) -> Result {
-        let missing = [("index", self.index), ("nfs_export", self.nfs_export)];
-        match missing.iter().find(|(_, wanted)| *wanted) {
-            Some((what, _)) => Err(fc.invalid(fmt!("{what} is not supported"))),
-            None => Ok(()),
         }
     }
 

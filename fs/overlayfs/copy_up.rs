@@ -11,12 +11,14 @@
 use crate::{
     data,
     entry::{Backing, OverlayInode},
-    format::{metacopy::Metacopy, opaque::IMPURE, xattr::Attribute},
+    format::{metacopy::Metacopy, opaque::IMPURE, xattr::Attribute, Side},
     identity::Fsid,
+    index::{self, EntryName},
     layers::Upper,
     lower_data,
     mapping,
     metacopy,
+    nlink,
     origin::Origin,
     protattr,
     workdir,
@@ -91,13 +93,18 @@ pub(crate) fn copy_up_for_change<'a>(
 /// that which [`lower_data::find`] finds.
 pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    if data.is_in_upper(inode) {
+    if data.is_in_upper(inode) && index::is_in_upper(dentry) {
         return Ok(());
     }
     lower_data::find(dentry)?;
-    while !data.is_in_upper(inode) {
+    while !data.is_in_upper(inode) || !index::is_in_upper(dentry) {
         let sb = inode.super_data();
         sb.layers.upper()?;
+        if dentry.is_disconnected() {
+            // It was found by a handle, and has no name to be copied to.
+            with_creds(&sb.cred, |_| copy_up_one(None, dentry, data))?;
+            continue;
+        }
         // The topmost object that is not in upper goes first.
         let mut next: ARef<DentryOf<Overlay>> = dentry.into();
         let mut parent = next.parent_of();
@@ -113,7 +120,7 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
         } else {
             Data::Unused
         };
-        with_creds(&sb.cred, |_| copy_up_one(&parent, &next, what))?;
+        with_creds(&sb.cred, |_| copy_up_one(Some(&parent), &next, what))?;
     }
     Ok(())
 }
@@ -121,7 +128,7 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
 /// What is needed to copy one object.
 struct CopyUp<'a> {
     upper: &'a Upper,
-    parent: &'a InodeOf<Overlay>,
+    to: Place<'a>,
     dentry: &'a DentryOf<Overlay>,
     inode: &'a InodeOf<Overlay>,
     lower: PathRef<'a>,
@@ -133,36 +140,98 @@ struct CopyUp<'a> {
     origin: Option<Origin>,
 }
 
-/// Copies `dentry`, whose `parent` is in upper, with the mounter's credentials.
-fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Data) -> Result {
+/// Where the copy goes.
+enum Place<'a> {
+    /// To the name that it has, in this directory.
+    Name(&'a InodeOf<Overlay>),
+    /// To an entry of the index. Its names become links of that one by one.
+    Entry(EntryName),
+}
+
+/// Copies `dentry`, whose `parent` is in upper, with the mounter's credentials. Without
+/// a parent it has no name, and is copied to the index only.
+fn copy_up_one(
+    parent: Option<&DentryOf<Overlay>>,
+    dentry: &DentryOf<Overlay>,
+    data: Data,
+) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    let parent = parent.inode_of().ok_or(ENOENT)?;
-    let upper = inode.super_data().layers.upper()?;
+    let parent = parent.and_then(|parent| parent.inode_of());
     let _copying = inode.data().copy_up.lock_killable()?;
+    if inode.data().upper().is_none() {
+        copy_inode(parent, dentry, inode, data)?;
+    }
+    if let Some(parent) = parent.filter(|_| !index::is_in_upper(dentry)) {
+        link_up(parent, dentry, inode)?;
+    }
     if data.is_in_upper(inode) {
         return Ok(());
     }
-    if inode.data().backing() == Backing::Metacopy {
-        return metacopy::complete(inode, data);
+    metacopy::complete(inode, data)
+}
+
+/// Times of a directory of upper that are put back: to those who look at the overlay it
+/// has not changed.
+struct ParentTimes<'a> {
+    dir: PathRef<'a>,
+    times: Stat,
+}
+
+impl<'a> ParentTimes<'a> {
+    fn of(parent: &'a InodeOf<Overlay>) -> Result<Self> {
+        let dir = parent.upper_path()?.ok_or(EIO)?;
+        let times = Stat::get(dir, StatMask::TIMES, StatFlags::AS_STAT)?;
+        Ok(Self { dir, times })
     }
+
+    /// If this fails, it has changed.
+    fn restore(&self) {
+        if let Ok(_write) = self.dir.mount().want_write() {
+            let _ = SetAttr::times_of(&self.times).apply(self.dir);
+        }
+    }
+}
+
+/// Copies an inode, which has no object in upper yet.
+fn copy_inode(
+    parent: Option<&InodeOf<Overlay>>,
+    dentry: &DentryOf<Overlay>,
+    inode: &InodeOf<Overlay>,
+    data: Data,
+) -> Result {
+    let upper = inode.super_data().layers.upper()?;
     let lower = inode.lower_path()?.ok_or(EIO)?;
     let stat = Stat::get(lower, StatMask::BASIC, StatFlags::AS_STAT)?;
     if !stat.owner_is_mapped() {
         return Err(EOVERFLOW);
     }
-    let parent_upper = parent.upper_path()?.ok_or(EIO)?;
-    let parent_times = Stat::get(parent_upper, StatMask::TIMES, StatFlags::AS_STAT)?;
 
-    // A link of a file with several is copied alone: what it came from would not tell which.
-    let has_origin = stat.mode().is_dir() || stat.nlink() == 1;
+    // A link of a file with several is copied alone, unless there is an index: what it came from
+    // would not tell which.
+    let indexed = index::is_needed(inode);
+    let has_origin = indexed || stat.mode().is_dir() || stat.nlink() == 1;
     let origin = if has_origin {
         Some(Origin::of(inode.super_data(), lower.inode()?)?)
     } else {
         None
     };
-    if has_origin {
-        set_impure(parent)?;
-    }
+    let to = match (&origin, parent) {
+        (Some(Origin(Some(handle))), _) if indexed && !stat.mode().is_dir() => {
+            Place::Entry(EntryName::of(handle)?)
+        }
+        (_, Some(parent)) => Place::Name(parent),
+        (_, None) => return Err(EIO),
+    };
+    let parent_times = match &to {
+        Place::Name(parent) => {
+            let times = ParentTimes::of(parent)?;
+            if has_origin {
+                set_impure(parent)?;
+            }
+            Some(times)
+        }
+        Place::Entry(_) => None,
+    };
     let size = match data {
         Data::Unused | Data::Copy if stat.mode().is_reg() => stat.size(),
         _ => 0,
@@ -171,7 +240,7 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     let is_metacopy = metacopy.is_some();
     let this = CopyUp {
         upper,
-        parent,
+        to,
         dentry,
         inode,
         lower,
@@ -187,6 +256,9 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
     };
     // The copy has its name: the inode stands for it from here on, and nothing fails.
     inode.hash_by(copy.inode().ok_or(EIO)?);
+    if indexed {
+        inode.data().set_indexed();
+    }
     if is_metacopy {
         inode.set_metacopy(copy)?;
     } else {
@@ -197,15 +269,48 @@ fn copy_up_one(parent: &DentryOf<Overlay>, dentry: &DentryOf<Overlay>, data: Dat
         if let Ok(ino) = own_number(inode) {
             inode.change_ino(ino);
         }
-        parent.dir_changed();
+        if let Some(parent) = parent {
+            parent.dir_changed();
+        }
     }
     dentry.set_revalidation(inode.data().objects());
     mapping::switch_eagerly(inode);
-
-    // The directory has not changed, to those who look at the overlay. If this fails, it has.
-    if let Ok(_write) = upper.mount.want_write() {
-        let _ = SetAttr::times_of(&parent_times).apply(parent_upper);
+    if let Some(times) = parent_times {
+        times.restore();
     }
+    Ok(())
+}
+
+/// Gives an indexed file, which is in upper, one of its names there.
+fn link_up(
+    parent: &InodeOf<Overlay>,
+    dentry: &DentryOf<Overlay>,
+    inode: &InodeOf<Overlay>,
+) -> Result {
+    let upper = inode.super_data().layers.upper()?;
+    let times = ParentTimes::of(parent)?;
+    set_impure(parent)?;
+    {
+        let _write = upper.mount().want_write()?;
+        nlink::store(inode, Side::Lower)?;
+        let real = inode.upper_path()?.ok_or(EIO)?;
+        let linked = dentry.with_name(|name| {
+            let creating = Creating::start(times.dir, name)?;
+            if !creating.dentry().is_negative() {
+                return Err(EEXIST);
+            }
+            creating.link(real.dentry())
+        });
+        match linked {
+            // Removed just now: its whiteout has the name.
+            Err(err) if err == EEXIST && dentry.is_unhashed() => return Ok(()),
+            linked => linked?,
+        };
+        index::set_named_in_upper(dentry);
+        nlink::store(inode, Side::Upper)?;
+    }
+    dentry.set_revalidation(inode.data().objects());
+    times.restore();
     Ok(())
 }
 
@@ -233,11 +338,22 @@ impl CopyUp<'_> {
         self.copy_data(&tmpfile)?;
         let _write = self.upper.mount().want_write()?;
         self.metadata(tmpfile.dentry())?;
+        let parent = match &self.to {
+            Place::Entry(entry) => {
+                let index = self.upper.index()?.ok_or(EIO)?;
+                let creating = Creating::start(index, entry.name()?)?;
+                if !creating.dentry().is_negative() {
+                    return Err(EEXIST);
+                }
+                return creating.link(tmpfile.dentry());
+            }
+            Place::Name(parent) => parent,
+        };
         if self.dentry.is_unhashed() {
             // It was removed while it is still open: the copy needs no name either.
             return Ok(tmpfile.dentry().into());
         }
-        let dir = self.parent.upper_path()?.ok_or(EIO)?;
+        let dir = parent.upper_path()?.ok_or(EIO)?;
         let linked = self.dentry.with_name(|name| {
             let creating = Creating::start(dir, name)?;
             if !creating.dentry().is_negative() {
@@ -287,14 +403,37 @@ impl CopyUp<'_> {
         }
         let _write = self.upper.mount().want_write()?;
         self.metadata(temp)?;
+        let work = self.upper.work()?;
+        let parent = match &self.to {
+            Place::Entry(entry) => {
+                let index = self.upper.index()?.ok_or(EIO)?;
+                return Renaming::start_to_new_name(work, temp, index, entry.name()?)?.rename();
+            }
+            Place::Name(parent) => parent,
+        };
         if self.dentry.is_unhashed() {
             // It was removed while it is still open: the copy needs no name either.
-            return workdir::remove(self.upper.work()?, temp);
+            return workdir::remove(work, temp);
         }
-        let dir = self.parent.upper_path()?.ok_or(EIO)?;
-        self.dentry.with_name(|name| {
-            Renaming::start_to_new_name(self.upper.work()?, temp, dir, name)?.rename()
-        })
+        let entry = self.index_dir(temp)?;
+        let dir = parent.upper_path()?.ok_or(EIO)?;
+        let placed = self
+            .dentry
+            .with_name(|name| Renaming::start_to_new_name(work, temp, dir, name)?.rename());
+        if let (Err(_), Some(entry)) = (&placed, &entry) {
+            workdir::discard(self.upper, entry);
+        }
+        placed
+    }
+
+    /// Makes the entry of a directory, if it is to have one.
+    fn index_dir(&self, copy: &Dentry) -> Result<Option<ARef<Dentry>>> {
+        match &self.origin {
+            Some(Origin(Some(handle))) if index::is_needed(self.inode) => {
+                index::create_for_dir(self.inode.super_data(), handle, copy).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Copies the data, unless the copy is to be without.
@@ -327,6 +466,10 @@ impl CopyUp<'_> {
         }
         if let Some(metacopy) = &self.metacopy {
             metacopy::store(self.upper, copy, metacopy)?;
+        }
+        if let Place::Entry(_) = self.to {
+            // The entry will be its one link.
+            nlink::store_at(to, Side::Upper, self.inode.nlink(), 1)?;
         }
         if mode.is_reg() && to.inode()?.size() != self.size {
             // Holes at the end were not copied, or the data is not.

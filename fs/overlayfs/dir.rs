@@ -4,13 +4,15 @@
 
 use crate::{
     copy_up,
-    entry::{Backing, OverlayInode},
+    entry::OverlayInode,
     file::{self, RegularFile},
+    index,
     inode::{self, inode_operations},
     layered::Objects,
     layers::Upper,
     lookup::{self, fill_inode, is_whiteout},
     metacopy,
+    nlink,
     redirect::Reach,
     remove,
     rename,
@@ -196,31 +198,33 @@ fn create(
 fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<InodeOf<Overlay>>> {
     let real = made.inode().ok_or(ENOENT)?;
     match inode.insert(real)? {
-        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), None),
+        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), false, None),
         Cached::Existing(inode) => Ok(inode),
     }
 }
 
 fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
-    copy_up::copy_up(old)?;
+    metacopy::copy_up_to_move(old, Reach::Anywhere)?;
     copy_up::copy_up(child.parent())?;
     let inode = old.inode_of().ok_or(ENOENT)?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
+    // Nobody adds another name meanwhile: the count of an indexed file is kept.
+    let _settled = inode.data().copy_up.lock_killable()?;
     let Made { dentry: made, .. } = with_creds(&sb.cred, |_| {
         if !inode.data().lower().is_empty() {
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;
-        if inode.data().backing() == Backing::Metacopy {
-            metacopy::set_redirect(old, Reach::Anywhere)?;
-        }
+        metacopy::set_redirect(old, Reach::Anywhere)?;
+        nlink::before_change(inode)?;
         let old = inode.upper_path()?.ok_or(EIO)?;
         make_in_upper(dir, child, Object::Link(old.dentry()), inode.mode())
     })?;
     dir.dir_changed();
     inode.copy_attr()?;
     inode.inc_nlink();
+    index::set_named_in_upper(&child);
     child.instantiate(inode.into());
     child.set_revalidation(core::iter::once(&*made));
     Ok(())

@@ -61,6 +61,8 @@ pub struct Entry {
     /// Whether upper's directory has objects that came from elsewhere, whose
     /// numbers are not upper's.
     impure: Atomic<bool>,
+    /// Whether it is found by an entry of the index, too.
+    indexed: Atomic<bool>,
 }
 
 /// Which objects an inode stands for, in the order in which copy-up goes.
@@ -133,6 +135,7 @@ impl Entry {
             version: Atomic::new(0),
             opaque: Atomic::new(false),
             impure: Atomic::new(false),
+            indexed: Atomic::new(false),
         })
     }
 
@@ -247,6 +250,17 @@ impl Entry {
     /// Notes that upper's directory has objects that came from elsewhere.
     pub(crate) fn set_impure(&self) {
         self.impure.store(true, ordering::Relaxed);
+    }
+
+    /// Whether the index has an entry for it: a file may be in upper without this or
+    /// that of its names, and its link count is kept.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.indexed.load(ordering::Relaxed)
+    }
+
+    /// Notes that the index has an entry for it, before upper's object is there.
+    pub(crate) fn set_indexed(&self) {
+        self.indexed.store(true, ordering::Relaxed);
     }
 
     /// Whether it is a directory that is merged from several, or whose upper has

@@ -66,9 +66,15 @@ pub(crate) fn getattr(
     }
     stat.add_inode_flags(inode);
     stat.set_identity(inode.ino(), inode);
-    if inode.mode().is_dir() && inode.data().is_merged() {
-        // Counting subdirectories of all layers would cost a merge; 1 says that it is not known.
-        stat.set_nlink(1);
+    if inode.mode().is_dir() {
+        if inode.data().is_merged() {
+            // Counting subdirectories of all layers would cost a merge; 1 says that it is not
+            // known.
+            stat.set_nlink(1);
+        }
+    } else if inode.data().is_indexed() {
+        // Upper's inode has the index as a name, and lacks those that are in the lower layer.
+        stat.set_nlink(inode.nlink());
     }
     stat.map_owner(idmap, inode);
     Ok(())

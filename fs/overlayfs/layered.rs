@@ -8,6 +8,7 @@
 
 use crate::{
     config::RedirectMode,
+    copy_up,
     entry::OverlayInode,
     format::{
         opaque::Opaque,
@@ -16,7 +17,7 @@ use crate::{
     layers::{LayerIndex, LayerPath},
     lookup::{is_trap, is_whiteout},
     metacopy,
-    origin,
+    origin::{self, Origin},
     redirect::{self, Wanted},
     xattr,
     Overlay, //
@@ -57,6 +58,8 @@ pub(crate) struct Objects {
     pub(crate) redirect: Option<KVec<u8>>,
     /// Whether upper's object is a directory that hides those of lower layers.
     pub(crate) opaque: bool,
+    /// Whether the index has an entry for it.
+    pub(crate) indexed: bool,
 }
 
 /// Where data of a metacopy is.
@@ -162,6 +165,9 @@ impl<'a> Search<'a> {
             let Some(dentry) = self.in_layer(source.dir)? else {
                 continue;
             };
+            if !self.belongs(&dentry)? {
+                break;
+            }
             if !self.metacopy || self.found.lower.is_empty() {
                 if self.found.lower.is_empty() {
                     lower_metacopy = self.metacopy;
@@ -220,6 +226,41 @@ impl<'a> Search<'a> {
             self.found.opaque = is_opaque(path)?;
         }
         Ok(!self.is_dir || self.found.opaque)
+    }
+
+    /// Whether an object that was found in a lower layer belongs to upper's, if there is
+    /// one and it is the first: upper's has to have been copied from it, where the index
+    /// relies on that. `ESTALE` if a metacopy was not.
+    fn belongs(&self, lower: &Dentry) -> Result<bool> {
+        let sb = self.sb.data();
+        let Some(upper) = self.found.upper.as_ref() else {
+            return Ok(true);
+        };
+        let relies = match self.is_dir {
+            true => sb.config.nfs_export,
+            false => sb.config.index,
+        };
+        if !relies || !self.found.lower.is_empty() {
+            return Ok(true);
+        }
+        let upper = sb.layers.upper()?.path(upper)?;
+        let lower = lower.inode().ok_or(ENOENT)?;
+        if !self.is_dir {
+            return match origin::find(sb, upper)? {
+                Some(_) => origin::verify(sb, upper, lower).map(|()| true),
+                None => Ok(true),
+            };
+        }
+        if !xattr::has_own(upper, Attribute::Origin)? {
+            // Merged by hand.
+            Origin::of(sb, lower)?.store_now(sb, upper.dentry())?;
+            copy_up::set_impure(self.dir)?;
+        }
+        match origin::verify(sb, upper, lower) {
+            Ok(()) => Ok(true),
+            Err(err) if err == ESTALE || err == ENODATA => Ok(false),
+            Err(err) => Err(err),
+        }
     }
 
     fn in_upper(&mut self, dir: PathRef<'_>) -> Result {

@@ -2,11 +2,14 @@
 
 //! The stack of layers of a mounted overlay.
 
-use crate::identity::{Fsid, Numbering};
+use crate::{
+    config::Config,
+    identity::{Fsid, Numbering}, //
+};
 use kernel::{
     prelude::*,
     str::CString,
-    sync::aref::ARef, //
+    sync::{aref::ARef, SetOnce}, //
 };
 use vfs::{
     context::FsContext,
@@ -53,6 +56,8 @@ pub(crate) struct Lower {
 pub(crate) struct Upper {
     /// `work` below the directory that the option `workdir` names.
     pub(crate) workdir: ARef<Dentry>,
+    /// `index` beside it, which is the work directory too then.
+    pub(crate) index: SetOnce<ARef<Dentry>>,
     /// The directory that the option `workdir` names.
     pub(crate) workbase: ARef<Dentry>,
     /// Marks on upper and work directory.
@@ -77,13 +82,18 @@ pub(crate) struct Upper {
 pub(crate) struct InUse(Option<ARef<Dentry>>);
 
 impl InUse {
-    /// Marks `dentry`, which is what the option `what` names.
-    pub(crate) fn mark(fc: &FsContext, what: &str, dentry: &ARef<Dentry>) -> Self {
+    /// Marks `dentry`, which is what the option `what` names; see [`in_use`].
+    pub(crate) fn mark(
+        fc: &FsContext,
+        config: &Config,
+        what: &str,
+        dentry: &ARef<Dentry>,
+    ) -> Result<Self> {
         if dentry.inode().is_some_and(|inode| inode.try_mark_in_use()) {
-            return Self(Some(dentry.clone()));
+            return Ok(Self(Some(dentry.clone())));
         }
-        warn_in_use(fc, what);
-        Self(None)
+        in_use(fc, config, what)?;
+        Ok(Self(None))
     }
 }
 
@@ -95,12 +105,23 @@ impl Drop for InUse {
     }
 }
 
-/// Warns of a directory that another overlay writes to.
-pub(crate) fn warn_in_use(fc: &FsContext, what: &str) {
+/// Warns of a directory that another overlay writes to. An index would be spoiled:
+/// `EBUSY`.
+pub(crate) fn in_use(fc: &FsContext, config: &Config, what: &str) -> Result {
+    if config.index {
+        return Err(fc.error(
+            EBUSY,
+            fmt!(
+                "{what} is in use as upperdir or workdir of another mount, mount with index=off to \
+                 use it all the same"
+            ),
+        ));
+    }
     fc.warn(fmt!(
         "{what} is in use as upperdir or workdir of another mount, accessing files from both \
          mounts will result in undefined behavior"
     ));
+    Ok(())
 }
 
 /// What upper's filesystem can do.
@@ -135,7 +156,26 @@ impl Upper {
 
     /// The work directory.
     pub(crate) fn work(&self) -> Result<PathRef<'_>> {
-        self.path(&self.workdir)
+        match self.index()? {
+            Some(index) => Ok(index),
+            None => self.path(&self.workdir),
+        }
+    }
+
+    /// The index, if there is one.
+    pub(crate) fn index(&self) -> Result<Option<PathRef<'_>>> {
+        self.index
+            .as_ref()
+            .map(|index| self.path(index))
+            .transpose()
+    }
+
+    /// Sets the index, once, while the mount is set up.
+    pub(crate) fn set_index(&self, index: ARef<Dentry>) -> Result {
+        match self.index.populate(index) {
+            true => Ok(()),
+            false => Err(EBUSY),
+        }
     }
 }
 

@@ -10,11 +10,13 @@ use crate::{
         xattr::Attribute, //
     },
     identity::Fsid,
+    index,
     inode::set_operations,
     layered::{self, DataPlace, Objects},
     layers::LayerPath,
     lower_data::Deferred,
     metacopy,
+    nlink,
     protattr,
     super_block::Super,
     xattr,
@@ -45,14 +47,22 @@ pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
     }
 }
 
+/// Whether an object is a whiteout of the first kind, a device. In the index there is
+/// no other.
+pub(crate) fn is_whiteout_device(dentry: &Dentry) -> bool {
+    dentry.inode().is_some_and(|inode| {
+        whiteout::is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw())
+    })
+}
+
 /// Whether an object of a layer is a whiteout of either kind: what it hides does
 /// not exist, nor does itself.
 pub(crate) fn is_whiteout(path: PathRef<'_>) -> Result<bool> {
-    let inode = path.inode()?;
-    let mode = inode.mode().bits().into();
-    if whiteout::is_whiteout(mode, inode.rdev().as_raw()) {
+    if is_whiteout_device(path.dentry()) {
         return Ok(true);
     }
+    let inode = path.inode()?;
+    let mode = inode.mode().bits().into();
     let size = u64::try_from(inode.size()).unwrap_or(u64::MAX);
     // Almost no object gets past this.
     if !whiteout::may_be_xattr_whiteout(mode, size) {
@@ -72,7 +82,7 @@ pub(crate) fn lookup(
         return Err(ENAMETOOLONG);
     }
     with_creds(&sb.data().cred, |_| {
-        let objects = layered::find(dir, name)?;
+        let mut objects = layered::find(dir, name)?;
         {
             let upper = objects.upper.as_deref();
             let lower = objects.lower.iter().map(|lower| &*lower.dentry);
@@ -81,6 +91,10 @@ pub(crate) fn lookup(
         if objects.upper.is_none() && objects.lower.is_empty() {
             return Ok(None);
         }
+        if objects.upper.is_some() {
+            index::set_named_in_upper(&child);
+        }
+        index::complete(sb.data(), &mut objects)?;
         let opaque = objects.opaque;
         let inode = get_inode(sb, objects)?;
         if opaque {
@@ -100,18 +114,23 @@ pub(crate) fn is_trap(inode: &InodeOf<Overlay>) -> bool {
 /// Whether the overlay inode is found by its lower object, before and after
 /// copy-up: watches stay, and it is one inode for all who look.
 ///
-/// A lower file with several links has no one place to be copied to, so copying
-/// breaks the links, and each name is an object of its own.
-fn by_lower(sb: &Super, lower: &[LayerPath]) -> Result<bool> {
-    let Some(first) = lower.first() else {
+/// Without an index a lower file with several links has no one place to be copied
+/// to, so copying breaks the links, and each name is an object of its own. One that
+/// was copied then stays one.
+fn by_lower(sb: &Super, objects: &Objects) -> Result<bool> {
+    let Some(first) = objects.lower.first() else {
         return Ok(false);
     };
-    if sb.layers.upper.is_none() {
+    if objects.indexed || sb.layers.upper.is_none() {
         return Ok(true);
     }
     let inode = first.dentry.inode().ok_or(ENOENT)?;
-    let links_break = !inode.mode().is_dir() && inode.nlink() > 1;
-    Ok(!links_break)
+    let has_links = !inode.mode().is_dir() && inode.nlink() > 1;
+    if has_links && (objects.upper.is_some() || !sb.config.index) {
+        return Ok(false);
+    }
+    // Handles lead to what is in upper by upper's, unless there is an entry.
+    Ok(!sb.config.nfs_export || objects.upper.is_none())
 }
 
 /// Finds the inode that stands for these objects, or makes it.
@@ -122,8 +141,8 @@ pub(crate) fn get_inode(
     sb: &SuperBlockOf<Overlay>,
     objects: Objects,
 ) -> Result<ARef<InodeOf<Overlay>>> {
+    let by_lower = by_lower(sb.data(), &objects)?;
     let Objects { upper, lower, .. } = &objects;
-    let by_lower = by_lower(sb.data(), lower)?;
     let first = lower.first().map(|first| &first.dentry);
     let key = if by_lower { first } else { upper.as_ref() };
     let cached = match key {
@@ -131,15 +150,17 @@ pub(crate) fn get_inode(
         None => Cached::New(NewInode::unhashed(sb)?),
     };
     match cached {
-        Cached::New(inode) => fill_inode(inode, objects, None),
-        Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first) => Ok(inode),
+        Cached::New(inode) => fill_inode(inode, objects, by_lower, None),
+        Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first)? => Ok(inode),
         // The origin of a directory lies: it was moved by copying, but lower layers still show
         // what it was copied from.
         Cached::Existing(inode) if inode.data().is_opaque() && !objects.opaque => {
             drop(inode);
             by_upper(sb, objects)
         }
-        Cached::Existing(inode) if inode.mode().is_dir() && !objects.opaque => Err(ESTALE),
+        Cached::Existing(inode) if objects.indexed || inode.mode().is_dir() && !objects.opaque => {
+            Err(ESTALE)
+        }
         Cached::Existing(inode) => {
             // The origin lies: another object says that it was copied from the same one. Each is
             // an object of its own then.
@@ -153,7 +174,7 @@ pub(crate) fn get_inode(
                         ..Objects::of_upper(upper)
                     },
                 ),
-                None => fill_inode(NewInode::unhashed(sb)?, objects, None),
+                None => fill_inode(NewInode::unhashed(sb)?, objects, by_lower, None),
             }
         }
     }
@@ -163,24 +184,27 @@ pub(crate) fn get_inode(
 /// place in the cache another one has that says that it came from them.
 fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
     let Some(upper) = &objects.upper else {
-        return fill_inode(NewInode::unhashed(sb)?, objects, None);
+        return fill_inode(NewInode::unhashed(sb)?, objects, true, None);
     };
     let real = upper.inode().ok_or(ENOENT)?;
-    let ino = sb.data().identity.map(Fsid::UPPER, real.ino())?;
     let lower = objects.lower.first().map(|first| &first.dentry);
     match NewInode::get(sb, real)? {
-        Cached::New(inode) => fill_inode(inode, objects, Some(ino)),
-        Cached::Existing(inode) if stands_for(&inode, Some(upper), lower) => Ok(inode),
+        Cached::New(inode) => fill_inode(inode, objects, false, None),
+        Cached::Existing(inode) if stands_for(&inode, Some(upper), lower)? => Ok(inode),
         Cached::Existing(_) => Err(ESTALE),
     }
 }
 
-/// Whether an inode in the cache stands for these objects.
+/// Whether an inode in the cache stands for these objects. Waits for a copy-up that is
+/// about to add upper's, which was found already.
 fn stands_for(
     inode: &InodeOf<Overlay>,
     upper: Option<&ARef<Dentry>>,
     lower: Option<&ARef<Dentry>>,
-) -> bool {
+) -> Result<bool> {
+    if upper.is_some() && inode.data().upper().is_none() && !inode.mode().is_dir() {
+        drop(inode.data().copy_up.lock_killable()?);
+    }
     let entry = inode.data();
     let own_lower = entry.lower().first().map(|lower| &lower.dentry);
     let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
@@ -193,14 +217,17 @@ fn stands_for(
     };
     // A file that was copied up may be found by a name that does not tell where it came from.
     let lower_fits = same(lower, own_lower) || lower.is_none() && !inode.mode().is_dir();
-    lower_fits && same(upper, entry.upper())
+    // A name in a lower layer of an indexed file, which was copied up just now.
+    let by_other_name = upper.is_none() && entry.is_indexed() && !inode.mode().is_dir();
+    Ok(lower_fits && (by_other_name || same(upper, entry.upper())))
 }
 
 /// Fills a new inode in, and publishes it. Its number is `ino`, or that of what
-/// it came from.
+/// it came from, if it is found by that.
 pub(crate) fn fill_inode(
     mut inode: NewInode<Overlay>,
     objects: Objects,
+    by_lower: bool,
     ino: Option<u64>,
 ) -> Result<ARef<InodeOf<Overlay>>> {
     let Objects {
@@ -208,11 +235,12 @@ pub(crate) fn fill_inode(
         lower,
         data,
         redirect,
+        indexed,
         ..
     } = objects;
     let ino = match ino {
         Some(ino) => ino,
-        None => number(inode.super_data(), upper.as_ref(), &lower)?,
+        None => number(inode.super_data(), upper.as_ref(), &lower, by_lower)?,
     };
     let depth = inode.super_block().stack_depth();
     let layers = &inode.super_data().layers;
@@ -221,6 +249,9 @@ pub(crate) fn fill_inode(
         inode.rcu_data().set_lower(path.inode()?, path.mount());
     }
     inode.data().set_lower(lower);
+    if indexed {
+        inode.data().set_indexed();
+    }
     *inode.data().redirect.lock() = redirect;
     if let Some(upper) = upper {
         // Looked at again: nobody but this task has the inode now. If it has got its data since
@@ -246,7 +277,13 @@ pub(crate) fn fill_inode(
     }
     let is_dir = mode.is_dir();
     inode.set_ino(ino);
-    inode.set_nlink(if is_dir { 1 } else { nlink });
+    inode.set_nlink(match (is_dir, inode.upper_path()?, inode.lower_path()?) {
+        (true, ..) => 1,
+        (false, Some(upper), Some(lower)) if indexed => {
+            nlink::read(lower.inode()?, upper)?.unwrap_or(nlink)
+        }
+        _ => nlink,
+    });
     inode.set_flags(flags, InodeFlags::ATTRIBUTES);
     if inode.data().upper().is_some() {
         protattr::load(&inode)?;
@@ -281,17 +318,26 @@ fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
 }
 
 /// The number of what stands for these objects.
-fn number(sb: &Super, upper: Option<&ARef<Dentry>>, lower: &[LayerPath]) -> Result<u64> {
-    if let Some(first) = lower.first() {
-        let origin = first.dentry.inode().ok_or(ENOENT)?;
-        // A link of a file with several was copied: the copy is an object of its own.
-        let broken_link = upper.is_some() && !origin.mode().is_dir() && origin.nlink() > 1;
-        if !broken_link {
-            return sb.identity.map(sb.layers.fsid(first.layer)?, origin.ino());
+///
+/// A copy that is not found by what it came from is an object of its own: a link of a
+/// file with several was copied, say.
+fn number(
+    sb: &Super,
+    upper: Option<&ARef<Dentry>>,
+    lower: &[LayerPath],
+    by_lower: bool,
+) -> Result<u64> {
+    match (upper, lower.first()) {
+        (upper, Some(first)) if by_lower || upper.is_none() => {
+            let origin = first.dentry.inode().ok_or(ENOENT)?;
+            sb.identity.map(sb.layers.fsid(first.layer)?, origin.ino())
         }
+        (Some(upper), _) => {
+            let upper = upper.inode().ok_or(ENOENT)?;
+            sb.identity.map(Fsid::UPPER, upper.ino())
+        }
+        (None, _) => Err(EIO),
     }
-    let upper = upper.ok_or(EIO)?.inode().ok_or(ENOENT)?;
-    sb.identity.map(Fsid::UPPER, upper.ino())
 }
 
 /// Whether lower layers have something under a name of `dir`.

@@ -30,6 +30,9 @@ use vfs::{
     mount::PathRef, //
 };
 
+/// As long as a path can be, with its NUL.
+const PATH_MAX: usize = 4096;
+
 /// Data that is looked for in data-only layers when it is needed.
 pub(crate) struct Deferred {
     /// A value of `overlay.redirect`.
@@ -88,6 +91,9 @@ fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
     let redirect = Redirect::parse(redirect).map_err(|_| EIO)?;
     if !redirect.is_absolute() {
         return Err(EIO);
+    }
+    if redirect.as_bytes().len() >= PATH_MAX {
+        return Err(ENAMETOOLONG);
     }
     let mut result = Err(ENOENT);
     for (layer, mount) in sb.layers.data_only_mounts() {

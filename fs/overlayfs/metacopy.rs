@@ -8,9 +8,9 @@
 
 use crate::{
     config::VerityMode,
-    copy_up::{is_no_capability, read_value, Data, CAPABILITY},
+    copy_up::{self, is_no_capability, read_value, Data, CAPABILITY},
     data,
-    entry::OverlayInode,
+    entry::{Backing, OverlayInode},
     format::{
         metacopy::{Metacopy, LEN_MAX},
         xattr::Attribute, //
@@ -69,9 +69,7 @@ pub(crate) fn suffices(
     stat: &Stat,
 ) -> Result<Option<Metacopy>> {
     let sb = inode.super_data();
-    // Without data there is nothing to save.
-    let wanted = sb.config.metacopy && data == Data::Unused;
-    if !wanted || !stat.mode().is_reg() || stat.size() == 0 {
+    if !sb.config.metacopy || data != Data::Unused || !stat.mode().is_reg() {
         return Ok(None);
     }
     if sb.config.verity == VerityMode::Off {
@@ -95,28 +93,50 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Resu
     xattr::set_own(upper.path(dentry)?, Attribute::Metacopy, value)
 }
 
-/// Gives a metacopy in upper, which is about to get another name, a redirect to
-/// where its data is. `reach` says how far it is moved.
+/// Copies up an object that is about to get another name. If it becomes a metacopy,
+/// or is one, it can have the redirect that it needs then; else its data is copied.
+///
+/// Locks and errors are those of [`copy_up::copy_up`].
+pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
+    copy_up::copy_up(dentry)?;
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if inode.data().backing() == Backing::Metacopy
+        && !redirect::is_possible(dentry, reach_of_file(inode, reach)?)?
+    {
+        copy_up::copy_up_data(dentry, Data::Copy)?;
+    }
+    Ok(())
+}
+
+/// Gives a file of upper that is about to get another name a redirect to where its
+/// data is, if it is a metacopy.
 ///
 /// Locks and errors are those of [`redirect::set`].
 pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if inode.data().backing() != Backing::Metacopy {
+        return Ok(());
+    }
+    redirect::set(dentry, reach_of_file(inode, reach)?)
+}
+
+/// What a file with several names was copied from may be in another directory than
+/// it is itself.
+fn reach_of_file(inode: &InodeOf<Overlay>, reach: Reach) -> Result<Reach> {
     let lower = inode.lower_path()?.ok_or(EIO)?;
-    // What a file with several names was copied from may be in another directory, too.
-    let reach = if lower.inode()?.nlink() == 1 {
-        reach
+    if lower.inode()?.nlink() == 1 {
+        Ok(reach)
     } else {
-        Reach::Anywhere
-    };
-    redirect::set(dentry, reach)
+        Ok(Reach::Anywhere)
+    }
 }
 
 /// Gives the inode of a metacopy in upper its data, or none if it is about to be
 /// truncated. Called with the mounter's credentials and `copy_up`, which keeps
 /// attributes as they are, and without write access.
 ///
-/// A failure, or a crash, leaves the metacopy as it is: it stops being one when
-/// the data is complete, and on the disk.
+/// A failure leaves the metacopy as it is, as does a crash, but for capabilities: it
+/// stops being one when the data is complete, and on the disk.
 pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     let upper = inode.super_data().layers.upper()?;
     let to = inode.upper_path()?.ok_or(EIO)?;
@@ -131,16 +151,16 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     if data == Data::Copy && stat.size() > 0 {
         let file = OpenFile::open(to, OpenFile::WRITE)?;
         if stat.blocks() > 0 {
-            // Something is left of an attempt: holes would show it.
-            match file.punch_hole(0, stat.size()) {
-                Err(err) if err == EOPNOTSUPP => {}
-                result => result?,
+            // Something is left of an attempt before a crash: holes would show it.
+            discard(&file, stat.size())?;
+        }
+        copy_data(inode, &file, stat.size()).inspect_err(|_| {
+            // The space may be needed for something else.
+            let _ = discard(&file, stat.size());
+            if let Ok(_write) = upper.mount().want_write() {
+                let _ = restore(to, &stat, capability);
             }
-        }
-        data::copy(inode.lower_data_path()?, &file, stat.size())?;
-        if inode.super_data().syncs_copied_data() {
-            file.fsync_all()?;
-        }
+        })?;
     }
     let write = upper.mount().want_write()?;
     if data == Data::Copy {
@@ -148,14 +168,35 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     } else {
         SetAttr::size(0).apply(to)?;
     }
-    to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy))?;
+    match to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy)) {
+        Err(err) if err == ENODATA => {}
+        result => result?,
+    }
+    drop(write);
+    // From here on the inode stands for upper's file.
+    inode.set_upper_data();
+    mapping::switch_eagerly(inode);
     if inode.super_data().syncs_copied_metadata() {
         OpenFile::open(to, OpenFile::READ)?.fsync_all()?;
     }
-    drop(write);
-    inode.set_upper_data();
-    mapping::switch_eagerly(inode);
     Ok(())
+}
+
+/// Copies `len` bytes of data to upper's file, and makes them durable.
+fn copy_data(inode: &InodeOf<Overlay>, to: &OpenFile, len: i64) -> Result {
+    data::copy(inode.lower_data_path()?, to, len)?;
+    if inode.super_data().syncs_copied_data() {
+        to.fsync_all()?;
+    }
+    Ok(())
+}
+
+/// Discards data that nobody looks at, if the filesystem can.
+fn discard(file: &OpenFile, len: i64) -> Result {
+    match file.punch_hole(0, len) {
+        Err(err) if err == EOPNOTSUPP => Ok(()),
+        result => result,
+    }
 }
 
 /// Puts back what copying the data has changed: whoever opened the file has not

@@ -5,11 +5,14 @@
 use crate::{
     config::Config,
     durability,
+    export::{Export, Identify},
     format::uuid::Uuid,
+    handle,
     identity::{fsid_of, Fsid, Identity, Numbering},
+    index_mount,
     layered::Objects,
     layers::{
-        warn_in_use,
+        in_use,
         InUse,
         LayerPath,
         LayerStack,
@@ -34,6 +37,7 @@ use vfs::{
     context::FsContext,
     cred::{with_creds, with_real_creds, NewCred},
     dentry::Dentry,
+    exportfs,
     inode::{InodeFlags, InodeOf},
     mapping::Tables,
     mount::{MountFlags, Path, PathRef, PrivateMount},
@@ -92,6 +96,7 @@ fn fill_super_as_mounter(
     if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
         config.without_xattr(fc);
     }
+    let handles = check_handles(context, fc, &mut config, upper.as_deref());
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {
@@ -108,7 +113,7 @@ fn fill_super_as_mounter(
     let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
     let merged = context.merged();
     for (index, path) in context.lower.iter().enumerate() {
-        lower_mounts.push(clone_lower(fc, path)?, GFP_KERNEL)?;
+        lower_mounts.push(clone_lower(fc, &config, path)?, GFP_KERNEL)?;
         if index >= merged {
             continue;
         }
@@ -176,7 +181,16 @@ fn fill_super_as_mounter(
         sb.set_readonly();
     }
 
+    if config.nfs_export {
+        sb.set_export_operations(exportfs::table::<Export>());
+    } else if handles {
+        sb.set_export_operations(exportfs::table::<Identify>());
+    }
+
     let this = sb.set_data(data)?;
+    if config.index {
+        index_mount::open(this.data(), fc)?;
+    }
     set_traps(this, fc)?;
     let root = make_root(this)?;
     let root = sb.set_root(root)?;
@@ -186,9 +200,9 @@ fn fill_super_as_mounter(
 
 /// A private clone of the mount that a lower layer is on: nothing is written to
 /// it, not even times.
-fn clone_lower(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
+fn clone_lower(fc: &FsContext, config: &Config, path: &Path) -> Result<PrivateMount> {
     if path.dentry().inode().is_some_and(|inode| inode.is_in_use()) {
-        warn_in_use(fc, "lowerdir");
+        in_use(fc, config, "lowerdir")?;
     }
     let mut mount = clone(fc, path)?;
     mount.update_flags(
@@ -203,6 +217,64 @@ fn clone(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
     // were made for the layers.
     with_real_creds(|| PrivateMount::clone_from(path))
         .map_err(|err| fc.error(err, fmt!("cannot clone the mount of a layer")))
+}
+
+/// Falls back to what goes without file handles where there are none, or where they do
+/// not tell the filesystem. Answers whether all layers have some.
+fn check_handles(
+    context: &Context,
+    fc: &FsContext,
+    config: &mut Config,
+    upper: Option<&Upper>,
+) -> bool {
+    let mut all = true;
+    if let Some(upper) = upper {
+        all = handle::are_there(upper.mount().super_block());
+        if config.index && !all {
+            fc.warn(fmt!(
+                "upperdir: filesystem does not support file handles, falling back to index=off"
+            ));
+            config.index = false;
+        }
+        if config.nfs_export && !config.index {
+            fc.warn(fmt!(
+                "nfs_export needs index=on, falling back to nfs_export=off"
+            ));
+            config.nfs_export = false;
+        }
+    } else {
+        // There is nothing to be found by an index.
+        config.index = false;
+    }
+    let mut filesystems: KVec<&SuperBlock> = KVec::new();
+    let merged = context.merged();
+    for (index, path) in context.lower.iter().enumerate() {
+        let sb = path.mount().super_block();
+        let why = if !handle::are_there(sb) {
+            all = false;
+            "filesystem does not support file handles"
+        } else if index < merged
+            && filesystems.iter().any(|other| {
+                *other != sb && config.uuid.of_lower(other) == config.uuid.of_lower(sb)
+            })
+        {
+            "two filesystems have the same uuid, or none"
+        } else {
+            ""
+        };
+        if !why.is_empty() && (config.index || config.nfs_export) {
+            fc.warn(fmt!(
+                "lowerdir: {why}, falling back to index=off,nfs_export=off"
+            ));
+            config.index = false;
+            config.nfs_export = false;
+        }
+        // Without memory for it the filesystem is not compared with those that follow.
+        if index < merged {
+            let _ = filesystems.push(sb, GFP_KERNEL);
+        }
+    }
+    all
 }
 
 fn open_upper(
@@ -228,8 +300,8 @@ fn open_upper(
     mount.update_flags(MountFlags::NONE, MountFlags::ATIME_POLICY);
 
     let marks = [
-        InUse::mark(fc, "upperdir", upper_dir),
-        InUse::mark(fc, "workdir", work_dir),
+        InUse::mark(fc, config, "upperdir", upper_dir)?,
+        InUse::mark(fc, config, "workdir", work_dir)?,
     ];
     let volatile = durability::watch_errors(fc, config.fsync, mount.super_block())?;
     let made = workdir::make(fc, PathRef::new(&mount, work_dir)?, config)?;
@@ -237,6 +309,7 @@ fn open_upper(
         try_pin_init!(Upper {
             mount,
             workdir: made.workdir,
+            index: SetOnce::new(),
             workbase: work_dir.clone(),
             _marks: marks,
             features: made.features,
@@ -250,7 +323,8 @@ fn open_upper(
 }
 
 /// Refuses a lower layer that is another layer, or lies within one: a change of
-/// the one would change the other.
+/// the one would change the other. Says so if a layer lies within what another overlay
+/// writes to.
 fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
     let address = |dentry: &Dentry| core::ptr::from_ref(dentry) as usize;
     let mut roots = KVec::new();
@@ -269,22 +343,41 @@ fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
         roots.push(root, GFP_KERNEL)?;
     }
     for path in &context.lower {
-        let mut dentry = path.dentry().clone();
-        loop {
-            let parent = dentry.parent();
-            if *parent == *dentry {
-                break;
+        let within = |parent: &Dentry| match roots.contains(&address(parent)) {
+            true => Err(fc.error(
+                ELOOP,
+                fmt!("overlapping lowerdir path: it is within another layer"),
+            )),
+            false => Ok(()),
+        };
+        for_each_ancestor(path.dentry(), within)?;
+    }
+    let named = [("upperdir", &context.upper), ("workdir", &context.work)];
+    let named = named
+        .into_iter()
+        .filter_map(|(what, path)| Some((what, &path.as_ref()?.path)));
+    let lower = context.lower.iter().map(|path| ("lowerdir", path));
+    for (what, path) in Iterator::chain(named, lower) {
+        for_each_ancestor(path.dentry(), |parent| {
+            match parent.inode().is_some_and(|inode| inode.is_in_use()) {
+                true => in_use(fc, &context.config, what),
+                false => Ok(()),
             }
-            if roots.contains(&address(&parent)) {
-                return Err(fc.error(
-                    ELOOP,
-                    fmt!("overlapping lowerdir path: it is within another layer"),
-                ));
-            }
-            dentry = parent;
-        }
+        })?;
     }
     Ok(())
+}
+
+fn for_each_ancestor(dentry: &ARef<Dentry>, mut f: impl FnMut(&Dentry) -> Result) -> Result {
+    let mut dentry = dentry.clone();
+    loop {
+        let parent = dentry.parent();
+        if *parent == *dentry {
+            return Ok(());
+        }
+        f(&parent)?;
+        dentry = parent;
+    }
 }
 
 /// Puts an inode into the inode cache for the root of each layer, so that a
@@ -309,6 +402,9 @@ fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
         trap(upper.mount().root())?;
         trap(&upper.workbase)?;
         trap(&upper.workdir)?;
+        if let Some(index) = upper.index()? {
+            trap(index.dentry())?;
+        }
     }
     for mount in &data.layers.lower_mounts {
         trap(mount.root())?;
@@ -352,7 +448,7 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
         lower,
         ..Objects::default()
     };
-    lookup::fill_inode(inode, objects, Some(ino))
+    lookup::fill_inode(inode, objects, false, Some(ino))
 }
 
 fn set_root_revalidation(root: &vfs::dentry::DentryOf<Overlay>) {

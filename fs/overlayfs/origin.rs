@@ -5,10 +5,11 @@
 
 use crate::{
     format::{
-        file_handle::{FileHandle, LEN_MAX},
+        file_handle::FileHandle,
         xattr::Attribute,
         Side, //
     },
+    handle::{self, Find},
     identity::Numbering,
     layers::{LayerIndex, LayerPath, Upper},
     super_block::Super,
@@ -17,7 +18,6 @@ use crate::{
 use kernel::prelude::*;
 use vfs::{
     dentry::Dentry,
-    exportfs::Handle,
     inode::Inode,
     mount::PathRef, //
 };
@@ -25,38 +25,35 @@ use vfs::{
 /// Finds what the file `upper` was copied from; `None` when it is not known,
 /// also when the attribute says something that makes no sense.
 pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> {
-    let mut buffer = [0; LEN_MAX];
-    let value = match xattr::get_own(upper, Attribute::Origin, &mut buffer) {
-        Ok(Some(value)) => value,
-        // Longer than any handle, or a filesystem that refuses to tell.
-        Ok(None) => return Ok(None),
-        Err(err) if err == ERANGE || err == EPERM => return Ok(None),
-        Err(err) => return Err(err),
-    };
-    let handle = match FileHandle::from_xattr(value) {
-        Ok(Some(handle)) if handle.side() == Side::Lower => handle,
+    let handle = match handle::read(upper, Attribute::Origin)? {
+        Some(handle) if handle.side() == Side::Lower => handle,
         _ => return Ok(None),
     };
-    let fid = Handle::from_words(handle.fid_type(), handle.fid())?;
+    let Some(found) = decode(sb, &handle, Find::Any)? else {
+        return Ok(None);
+    };
+    Ok(is_same_type(&found.dentry, upper.dentry()).then_some(found))
+}
+
+/// Whether two objects are of one type.
+pub(crate) fn is_same_type(a: &Dentry, b: &Dentry) -> bool {
+    match (a.inode(), b.inode()) {
+        (Some(a), Some(b)) => a.mode().file_type() == b.mode().file_type(),
+        _ => false,
+    }
+}
+
+/// Finds the lower object that a handle means, by the first layer that can be the
+/// one.
+pub(crate) fn decode(sb: &Super, handle: &FileHandle, how: Find) -> Result<Option<LayerPath>> {
     let layers = Iterator::zip(sb.layers.lower.iter(), sb.layers.lower_mounts.iter());
     for (index, (lower, mount)) in layers.enumerate() {
         if !lower.unique_uuid {
             continue;
         }
-        let lower_sb = mount.super_block();
-        if sb.config.uuid.of_lower(lower_sb) != handle.uuid() || !lower_sb.can_decode_handles() {
-            continue;
-        }
-        let Ok(dentry) = fid.decode(mount) else {
+        let Some(dentry) = handle::decode(sb.config.uuid, mount, handle, how)? else {
             continue;
         };
-        let same_type = match (dentry.inode(), upper.inode()) {
-            (Some(lower), Ok(upper)) => lower.mode().file_type() == upper.mode().file_type(),
-            _ => false,
-        };
-        if dentry.is_weird() || !same_type {
-            continue;
-        }
         // Layers on subvolumes of one filesystem share what decodes handles.
         if lower.numbering != Numbering::of(PathRef::new(mount, &dentry)?)? {
             continue;
@@ -67,30 +64,32 @@ pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> 
     Ok(None)
 }
 
+/// Checks that `upper` was copied from the lower object `origin`: `ENODATA` when
+/// that is not known, `ESTALE` when it was from another one.
+pub(crate) fn verify(sb: &Super, upper: PathRef<'_>, origin: &Inode) -> Result {
+    let handle = handle::encode(sb.config.uuid, Side::Lower, origin)?;
+    handle::verify(upper, Attribute::Origin, &handle)
+}
+
 /// What is written of an origin: nothing for a filesystem without file handles,
 /// which still tells a copy from an object that was created in upper.
-pub(crate) struct Origin {
-    value: [u8; LEN_MAX],
-    len: usize,
-}
+pub(crate) struct Origin(pub(crate) Option<FileHandle>);
 
 impl Origin {
     /// Describes a lower object of the overlay `sb`.
     pub(crate) fn of(sb: &Super, lower: &Inode) -> Result<Self> {
-        let mut origin = Self {
-            value: [0; LEN_MAX],
-            len: 0,
-        };
-        let lower_sb = lower.super_block();
-        if !lower_sb.can_decode_handles() {
-            return Ok(origin);
+        // With an index all layers have handles, and nothing else will do.
+        if !sb.config.index && !handle::are_there(lower.super_block()) {
+            return Ok(Self(None));
         }
-        let handle = Handle::encode(lower)?;
-        let uuid = sb.config.uuid.of_lower(lower_sb);
-        let handle =
-            FileHandle::new(Side::Lower, uuid, handle.kind, handle.words()).map_err(|_| EIO)?;
-        origin.len = handle.write(&mut origin.value).map_err(|_| EIO)?.len();
-        Ok(origin)
+        handle::encode(sb.config.uuid, Side::Lower, lower).map(|handle| Self(Some(handle)))
+    }
+
+    /// As [`Origin::store`]. Takes write access.
+    pub(crate) fn store_now(&self, sb: &Super, dentry: &Dentry) -> Result {
+        let upper = sb.layers.upper()?;
+        let _write = upper.mount().want_write()?;
+        self.store(upper, dentry)
     }
 
     /// Writes it to an object in upper, or in the work directory. The caller has
@@ -99,8 +98,12 @@ impl Origin {
         if !upper.features.xattr {
             return Ok(());
         }
-        let value = self.value.get(..self.len).unwrap_or_default();
-        match xattr::set_own(upper.path(dentry)?, Attribute::Origin, value) {
+        let path = upper.path(dentry)?;
+        let stored = match &self.0 {
+            Some(handle) => handle::store(path, Attribute::Origin, handle),
+            None => xattr::set_own(path, Attribute::Origin, &[]),
+        };
+        match stored {
             // A file that takes no such attributes.
             Err(err) if err == EPERM || err == EOPNOTSUPP => Ok(()),
             result => result,

@@ -14,7 +14,8 @@
 //!
 //! 1. `s_vfs_rename_mutex` and `i_rwsem` of overlay directories [n]
 //! 2. `i_rwsem` of other overlay inodes [n]
-//! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up
+//! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up, or changes
+//!    attributes of a metacopy
 //! 4. [`entry::Entry`]'s `listing` [n]: the cached listing of a directory
 //! 5. `s_writers` of upper's super block, by `mnt_want_write`: upper is never an
 //!    overlay, so this ranks below all locks of overlays, those of a lower layer
@@ -43,8 +44,12 @@ mod dir;
 mod dir_file;
 mod durability;
 mod entry;
+mod export;
 mod file;
+mod handle;
 mod identity;
+mod index;
+mod index_mount;
 mod inode;
 mod layered;
 mod layers;
@@ -54,6 +59,7 @@ mod lower_data;
 mod mapping;
 mod metacopy;
 mod mount;
+mod nlink;
 mod origin;
 mod params;
 mod protattr;

@@ -6,9 +6,11 @@ use crate::{
     copy_up,
     entry::OverlayInode,
     format::whiteout,
+    index,
     layers::{SharedWhiteout, Upper},
     listing::Listing,
     lookup::exists_in_lower,
+    nlink,
     workdir,
     Overlay, //
 };
@@ -35,6 +37,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
         check_empty(inode)?;
     }
     copy_up::copy_up(child.parent())?;
+    index::before_removal(child.dentry())?;
     // Nobody copies it up from here on: what is in upper stays what it is.
     let settled = inode.data().copy_up.lock_killable()?;
     // Lower directories may be an overlay's: their locks rank above the access to write.
@@ -43,6 +46,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     let upper = sb.layers.upper()?;
     let write = upper.mount().want_write()?;
     with_creds(&sb.cred, |_| {
+        nlink::before_change(inode)?;
         if in_lower {
             hide(upper, dir, child, inode)
         } else {
@@ -59,6 +63,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     // Its objects in layers are known to the inode, which may be in use: the name is looked up
     // anew.
     child.unhash();
+    index::after_removal(inode);
     drop(settled);
     if inode.data().upper().is_some() {
         inode.copy_attr()?;
@@ -145,6 +150,12 @@ fn hide(
 ) -> Result {
     let dir = dir.upper_path()?.ok_or(EIO)?;
     let target = current(dir, child, inode)?;
+    replace_by_whiteout(upper, dir, &target)
+}
+
+/// Puts a whiteout in place of `target` in a directory of upper or the index; there
+/// may be nothing. The caller has write access.
+pub(crate) fn replace_by_whiteout(upper: &Upper, dir: PathRef<'_>, target: &Dentry) -> Result {
     let whiteout = make_whiteout(upper)?;
     // A directory is not replaced by a rename, but exchanged.
     let flags = if target.is_dir() {
@@ -152,14 +163,14 @@ fn hide(
     } else {
         RenameFlags::NONE
     };
-    let renamed = Renaming::start_dentries(upper.work()?, &whiteout, dir, &target, flags)
+    let renamed = Renaming::start_dentries(upper.work()?, &whiteout, dir, target, flags)
         .and_then(|renaming| renaming.rename());
     if let Err(err) = renamed {
         workdir::discard(upper, &whiteout);
         return Err(err);
     }
     if flags == RenameFlags::EXCHANGE {
-        workdir::discard_tree(upper, &target);
+        workdir::discard_tree(upper, target);
     }
     Ok(())
 }

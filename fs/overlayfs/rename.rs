@@ -6,10 +6,12 @@ use crate::{
     config::{RedirectMode, RenameDirMode},
     copy_up,
     detach::detach,
-    entry::{Backing, OverlayInode},
+    entry::OverlayInode,
+    index,
     layers::Upper,
     lookup::{exists_in_lower, is_whiteout},
     metacopy,
+    nlink,
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
@@ -89,15 +91,18 @@ pub(crate) fn rename(
             detach(child.dentry(), locks.moved(child.dentry()))?;
         }
     }
-    copy_up::copy_up(old.dentry())?;
+    metacopy::copy_up_to_move(old.dentry(), reach)?;
     copy_up::copy_up(new.parent())?;
     if exchange {
-        copy_up::copy_up(new.dentry())?;
+        metacopy::copy_up_to_move(new.dentry(), reach)?;
     }
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
-    // Nobody copies up what is replaced: what is in upper stays what it is.
     let replaced = new_inode.filter(|_| !exchange);
+    if replaced.is_some() {
+        index::before_removal(new.dentry())?;
+    }
+    // Nobody copies up what is replaced: what is in upper stays what it is.
     let settled = replaced
         .map(|inode| inode.data().copy_up.lock_killable())
         .transpose()?;
@@ -116,20 +121,22 @@ pub(crate) fn rename(
         };
         move_up.mark_parents()?;
         let _write = upper.mount().want_write()?;
+        if let Some(replaced) = replaced {
+            nlink::before_change(replaced)?;
+        }
         move_up.run()
     })?;
 
-    if replaced.is_some() {
+    if let Some(replaced) = replaced {
         new.unhash();
+        if replaced.mode().is_dir() {
+            replaced.clear_nlink();
+        } else {
+            drop_link(new.dentry(), replaced);
+        }
+        index::after_removal(replaced);
     }
     drop(settled);
-    if let Some(new_inode) = new_inode.filter(|_| !exchange) {
-        if new_inode.mode().is_dir() {
-            new_inode.clear_nlink();
-        } else {
-            drop_link(new.dentry(), new_inode);
-        }
-    }
     for parent in [old.parent(), new.parent()] {
         parent.inode_of().ok_or(ENOENT)?.dir_changed();
     }
@@ -262,11 +269,7 @@ impl<'a> Move<'a> {
         let entry = inode.data();
         let reach = reach(self.old, self.new);
         if !inode.mode().is_dir() {
-            return if entry.backing() == Backing::Metacopy {
-                metacopy::set_redirect(child.dentry(), reach)
-            } else {
-                Ok(())
-            };
+            return metacopy::set_redirect(child.dentry(), reach);
         }
         if is_merged_or_lower(inode) {
             return redirect::set(child.dentry(), reach);

@@ -7,7 +7,7 @@ use crate::{
     durability,
     format::{
         opaque::Opaque,
-        workdir::{write_temp_name, INCOMPAT, WORK}, //
+        workdir::{write_temp_name, INCOMPAT, INDEX, WORK}, //
     },
     layers::{Features, Upper},
     xattr, //
@@ -92,6 +92,28 @@ fn create(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
             return Err(EEXIST);
         }
     }
+    make_private(base, creating)
+}
+
+/// Opens the directory `index` in `base`, or makes it. The caller has write access.
+pub(crate) fn open_index(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
+    let open = || -> Result<ARef<Dentry>> {
+        let creating = Creating::start(base, Name::new(INDEX.to_bytes())?)?;
+        if creating.dentry().is_negative() {
+            return make_private(base, creating);
+        }
+        let index = creating.keep();
+        if index.is_dir() {
+            Ok(index)
+        } else {
+            Err(ENOTDIR)
+        }
+    };
+    open().map_err(|err| fc.error(err, fmt!("workdir: cannot make a directory 'index'")))
+}
+
+/// Makes a directory that nobody but the overlay uses.
+fn make_private(base: PathRef<'_>, creating: Creating<'_>) -> Result<ARef<Dentry>> {
     let workdir = creating.mkdir(FileType::Directory.mode(0))?;
     let path = PathRef::new(base.mount(), &workdir)?;
     // What is made here inherits nothing: neither ACLs nor mode bits.
@@ -121,7 +143,7 @@ fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
 }
 
 /// The names in a directory of upper.
-fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
+pub(crate) fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
     names_of_type(dir, |_| true)
 }
 
@@ -153,7 +175,7 @@ pub(crate) fn is_empty(dir: PathRef<'_>) -> Result<bool> {
 }
 
 /// Removes `child` of `dir` with all that is in it. The caller has write access.
-fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
+pub(crate) fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
     // An explicit stack: nothing bounds how deep leftovers are.
     let mut stack: KVec<(ARef<Dentry>, ARef<Dentry>, bool)> = KVec::new();
     stack.push((dir.dentry().into(), child.into(), false), GFP_KERNEL)?;

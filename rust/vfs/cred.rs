@@ -130,3 +130,9 @@ pub fn capable_sys_admin() -> bool {
     // SAFETY: No requirements.
     unsafe { raw::vfs_shim_capable_sys_admin() }
 }
+
+/// Whether the current task may find objects by file handles, wherever they are.
+pub fn capable_dac_read_search() -> bool {
+    // SAFETY: No requirements.
+    unsafe { raw::capable(raw::CAP_DAC_READ_SEARCH as c_int) }
+}

@@ -13,7 +13,10 @@ use crate::{
 use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 use kernel::{
     prelude::*,
-    sync::aref::{ARef, AlwaysRefCounted},
+    sync::{
+        aref::{ARef, AlwaysRefCounted},
+        atomic::{ordering, Atomic}, //
+    },
     types::Opaque, //
 };
 
@@ -145,6 +148,12 @@ impl Dentry {
     pub fn can_lookup(&self) -> bool {
         self.flags() & raw::dentry_flags_DCACHE_ENTRY_TYPE
             == raw::dentry_flags_DCACHE_DIRECTORY_TYPE
+    }
+
+    /// Whether the dentry was made for an inode that was found by a file handle:
+    /// it, or an ancestor, has no name.
+    pub fn is_disconnected(&self) -> bool {
+        self.flags() & raw::dentry_flags_DCACHE_DISCONNECTED != 0
     }
 
     /// Whether the dentry is not in the hash table: it was removed, or never
@@ -333,6 +342,62 @@ impl<F: FileSystem> DentryOf<F> {
         self.super_block_of().data()
     }
 
+    /// Any dentry of `inode`, if there is one: see `d_find_any_alias()`.
+    pub fn any_of(inode: &InodeOf<F>) -> Option<ARef<Self>> {
+        // SAFETY: The inode is valid; a reference or null is returned.
+        let dentry = NonNull::new(unsafe { raw::d_find_any_alias(inode.as_ptr()) })?;
+        // SAFETY: As above, and a dentry of an inode of `F` is one of `F`.
+        Some(unsafe { ARef::from_raw(dentry.cast()) })
+    }
+
+    /// Any dentry of `inode`, or a new one without a name: see `d_obtain_alias()`.
+    pub fn obtain(inode: ARef<InodeOf<F>>) -> Result<ARef<Self>> {
+        // SAFETY: The reference to the inode moves, also on failure; one to a dentry, or an error,
+        // is returned.
+        let dentry = unsafe {
+            Dentry::from_ret(raw::d_obtain_alias(ARef::into_raw(inode).cast().as_ptr()))
+        }?;
+        // SAFETY: A dentry of an inode of `F` is one of `F`; the type is transparent.
+        Ok(unsafe { ARef::from_raw(ARef::into_raw(dentry).cast()) })
+    }
+
+    /// Looks `name` up in this directory of ours, without asking for permission;
+    /// the result may be negative. See `lookup_noperm_unlocked()`.
+    ///
+    /// Takes the inode lock shared.
+    pub fn lookup_unlocked(&self, name: Name<'_>) -> Result<ARef<Self>> {
+        if !self.can_lookup() {
+            return Err(ENOTDIR);
+        }
+        let mut name = name.as_qstr();
+        // SAFETY: All are valid; a reference or an error is returned.
+        let dentry =
+            unsafe { Dentry::from_ret(raw::lookup_noperm_unlocked(&mut name, self.as_ptr())) }?;
+        // SAFETY: The child belongs to the same super block; the type is transparent.
+        Ok(unsafe { ARef::from_raw(ARef::into_raw(dentry).cast()) })
+    }
+
+    /// The filesystem's own flags, which are all unset in a new dentry.
+    fn own_flags(&self) -> &Atomic<usize> {
+        // SAFETY: The dentry is valid, and the VFS leaves the field to the filesystem after
+        // zeroing it. Pointers and `usize` have one representation; all accesses are these.
+        unsafe { Atomic::from_ptr(core::ptr::addr_of_mut!((*self.as_ptr()).d_fsdata).cast()) }
+    }
+
+    /// Whether `flag` was set.
+    pub fn has_flag(&self, flag: DentryFlag) -> bool {
+        self.own_flags().load(ordering::Acquire) & flag.0 != 0
+    }
+
+    /// Sets `flag`; who sees it sees what was done before.
+    pub fn set_flag(&self, flag: DentryFlag) {
+        let flags = self.own_flags();
+        let mut old = flags.load(ordering::Relaxed);
+        while let Err(current) = flags.cmpxchg(old, old | flag.0, ordering::Full) {
+            old = current;
+        }
+    }
+
     /// Gives a new, negative dentry its inode: see `d_instantiate()`.
     ///
     /// For the creating operations, which hold the parent's lock.
@@ -349,6 +414,18 @@ impl<F: FileSystem> DentryOf<F> {
             // SAFETY: The dentry is valid.
             unsafe { raw::vfs_shim_d_update_flags(self.as_ptr(), REVALIDATE, flags) };
         }
+    }
+}
+
+/// A flag that a filesystem gives its dentries.
+#[derive(Clone, Copy)]
+pub struct DentryFlag(usize);
+
+impl DentryFlag {
+    /// The flag in bit `number`, below 32.
+    pub const fn new(number: u32) -> Self {
+        assert!(number < 32);
+        Self(1 << number)
     }
 }
 

@@ -547,6 +547,13 @@ impl<F: FileSystem> InodeOf<F> {
         }
     }
 
+    /// Sets the link count, see `set_nlink()`; the caller holds what keeps others
+    /// from changing it.
+    pub fn set_nlink(&self, nlink: u32) {
+        // SAFETY: The inode is valid.
+        unsafe { raw::set_nlink(self.as_ptr(), nlink) };
+    }
+
     /// No link is left, see `clear_nlink()`.
     pub fn clear_nlink(&self) {
         // SAFETY: The inode is valid.

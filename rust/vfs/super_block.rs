@@ -153,6 +153,16 @@ impl<F: FileSystem> SuperBlockOf<F> {
         unsafe { &*ptr.cast() }
     }
 
+    /// The root.
+    pub fn root(&self) -> Option<&DentryOf<F>> {
+        // SAFETY: The super block is valid and keeps its root, which is set once, before others
+        // see the super block, and is a dentry of `F`.
+        unsafe {
+            let root = (*self.as_ptr()).s_root;
+            (!root.is_null()).then(|| DentryOf::from_raw(root))
+        }
+    }
+
     /// The private data.
     pub fn data(&self) -> &F::Super {
         // SAFETY: By the type invariants.
@@ -272,6 +282,12 @@ impl<F: FileSystem> NewSuperBlock<F> {
     pub fn set_xattr_handlers(&mut self, handlers: &'static crate::xattr::XattrHandlers<F>) {
         // SAFETY: The super block is exclusive and the list is static.
         unsafe { (*self.sb).s_xattr = handlers.as_ptr() };
+    }
+
+    /// Installs the operations on file handles.
+    pub fn set_export_operations(&mut self, ops: &'static crate::exportfs::ExportOps<F>) {
+        // SAFETY: The super block is exclusive and the table is static.
+        unsafe { (*self.sb).s_export_op = ops.as_ptr().cast() };
     }
 
     /// Installs the operations on dentries.

@@ -10,6 +10,15 @@ use crate::{
     rng::Rng,
 };
 
+/// Steps between two comparisons of the whole trees, once there were as many.
+const EVERY: usize = 500;
+
+/// Whether the whole trees are compared after so many steps: more often in the beginning,
+/// when layers still differ in what happened to them.
+fn is_time_to_compare(steps: usize) -> bool {
+    steps % EVERY == 0 || steps < EVERY && steps >= 8 && steps.is_power_of_two()
+}
+
 /// Who made a lower layer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Maker {
@@ -101,6 +110,7 @@ pub fn program<'a>(plan: &Plan<'a>) -> Feed<'a> {
                 made: 0,
                 steps: steps + steps / 5,
                 swaps: vec![*steps, steps + steps / 10],
+                compares: 0,
             }
         }
     }
@@ -120,6 +130,8 @@ pub enum Feed<'a> {
         steps: usize,
         /// Before which of them drivers are swapped.
         swaps: Vec<usize>,
+        /// After how many of them trees were compared the last time; none if they never are.
+        compares: usize,
     },
 }
 
@@ -130,6 +142,7 @@ impl Feed<'_> {
             made: 0,
             steps,
             swaps: Vec::new(),
+            compares: usize::MAX,
         }
     }
 
@@ -149,11 +162,19 @@ impl Feed<'_> {
                 made,
                 steps,
                 swaps,
+                compares,
             } => {
                 if swaps.first() == Some(made) {
                     swaps.remove(0);
                     return Some(Step {
                         op: Op::Swap,
+                        user: 0,
+                    });
+                }
+                if *compares < *made && is_time_to_compare(*made) {
+                    *compares = *made;
+                    return Some(Step {
+                        op: Op::Compare,
                         user: 0,
                     });
                 }
@@ -171,10 +192,5 @@ impl Feed<'_> {
         if let Self::Random { generator, .. } = self {
             generator.learn(step, outcome);
         }
-    }
-
-    /// Whether trees should be compared on the way: what was found once is found at the end.
-    pub fn is_random(&self) -> bool {
-        matches!(self, Self::Random { .. })
     }
 }

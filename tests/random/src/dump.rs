@@ -26,7 +26,7 @@ pub type Dump = BTreeMap<String, Vec<(&'static str, String)>>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum View {
     /// Through the overlay; C lists whiteouts that others made in a directory of one layer.
-    Overlay { lists_whiteouts: bool },
+    Overlay { is_of_c: bool },
     /// From below: the overlay's own attributes are seen.
     Upper,
     /// The index, from below.
@@ -119,8 +119,8 @@ impl Walk<'_> {
     /// Whether an entry of a directory means nothing.
     fn is_left_out(&self, entry: &fs::DirEntry) -> bool {
         match self.view {
-            View::Overlay { lists_whiteouts } => {
-                lists_whiteouts && rustix::fs::lstat(entry.path()).err() == Some(Errno::NOENT)
+            View::Overlay { is_of_c } => {
+                is_of_c && rustix::fs::lstat(entry.path()).err() == Some(Errno::NOENT)
             }
             View::Upper => false,
             // The whiteout that C is going to link next.

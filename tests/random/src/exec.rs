@@ -3,10 +3,7 @@
 //! Doing an operation in a tree: names and attributes. Data is in
 //! [`crate::data`].
 
-use std::{
-    fs, io,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::{fs, io, os::fd::AsFd};
 
 use rustix::{
     fs::{
@@ -47,7 +44,7 @@ pub fn step(tree: &mut Tree, step: &Step) -> Outcome {
             xattr(tree, &step.op)
         }
         Op::Stat { .. } | Op::Readdir(_) | Op::Readlink(_) => look(tree, &step.op),
-        Op::DropCaches | Op::Remount | Op::Swap => Ok(String::new()),
+        Op::DropCaches | Op::Remount | Op::Swap | Op::Compare => Ok(String::new()),
         _ => name(tree, &step.op),
     }
 }
@@ -194,7 +191,7 @@ fn remove_tree(tree: &Tree, path: &str) -> Outcome {
     for name in names {
         let path = format!("{path}/{name}");
         let stat = match rustix::fs::lstat(tree.at(&path)) {
-            Err(Errno::NOENT) if tree.lists_whiteouts => continue,
+            Err(Errno::NOENT) if tree.is_of_c => continue,
             stat => stat?,
         };
         if tree::kind(&stat) == "dir" {
@@ -358,28 +355,29 @@ fn look(tree: &mut Tree, op: &Op) -> Outcome {
     }
 }
 
-/// Whether what a listing names is not there.
-fn is_missing(dir: BorrowedFd<'_>, name: &str) -> bool {
-    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).err() == Some(Errno::NOENT)
-}
-
 fn listing(tree: &Tree, mut dir: Dir) -> Outcome {
     let mut entries = Vec::new();
     let fd = dir.fd()?.try_clone_to_owned();
     let fd = fd.map_err(|error| errno(&error))?;
-    let dir_fd = fd.as_fd();
     while let Some(entry) = dir.read() {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if tree.lists_whiteouts && is_missing(dir_fd, &name) {
+        if name == "." || name == ".." {
+            entries.push(name);
             continue;
         }
-        // C shows other numbers for directories that were merged by hand.
-        let number = match entry.file_type() {
-            FileType::Directory => String::new(),
-            _ => format!(":{}", tree.numbers.show(entry.ino())),
+        let stat = rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        let number = match stat {
+            Err(Errno::NOENT) if tree.is_of_c => continue,
+            // A user may list what he may not look up.
+            Err(_) => String::from("unknown"),
+            // C lists upper's number of what was linked into a directory, or merged by hand.
+            Ok(stat) if tree.is_of_c || stat.st_ino == entry.ino() => {
+                tree.numbers.show(stat.st_ino)
+            }
+            Ok(_) => format!("{}, not as stat", tree.numbers.show(entry.ino())),
         };
-        entries.push(format!("{name}:{:?}{number}", entry.file_type()));
+        entries.push(format!("{name}:{:?}:{number}", entry.file_type()));
     }
     entries.sort();
     Ok(entries.join(" "))

@@ -2,7 +2,7 @@
 
 //! Makes up operations, with an eye on what is there.
 
-use std::path::Path;
+use std::{collections::VecDeque, path::Path};
 
 use crate::{
     known::{below, Kind, Known},
@@ -29,6 +29,9 @@ const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"
 
 /// How deep directories go.
 const DEPTH: usize = 4;
+
+/// How many paths that were taken away are remembered.
+const GONE: usize = 16;
 
 /// So many objects are enough; beyond, more is removed than made.
 const ENOUGH: usize = 160;
@@ -94,6 +97,7 @@ const FOR_OVERLAYS: &[(usize, Make)] = &[
 
 /// Makes one operation after the other.
 pub struct Generator {
+    table: Vec<(usize, Make)>,
     rng: Rng,
     known: Known,
     purpose: Purpose,
@@ -101,17 +105,34 @@ pub struct Generator {
     open: [Option<String>; SLOTS],
     /// Paths that can not be changed, for the flag to be taken away soon.
     flagged: Vec<(String, u32)>,
+    /// Paths that were taken away: what comes there next covers what is below.
+    gone: Vec<String>,
+    /// What is to follow.
+    plans: VecDeque<Op>,
 }
 
 impl Generator {
     /// A generator that knows nothing.
-    pub fn new(rng: Rng, purpose: Purpose) -> Self {
+    pub fn new(mut rng: Rng, purpose: Purpose) -> Self {
+        let table = match purpose {
+            Purpose::Layer | Purpose::Upper => FOR_LAYERS,
+            Purpose::Overlay => FOR_OVERLAYS,
+        };
+        // Each program has operations that it prefers, and lacks some: with all of them
+        // all the time, what one shows is undone by the others before it is seen.
+        let table = table
+            .iter()
+            .map(|(weight, make)| (weight * rng.pick(&[0, 1, 2, 2, 4, 8]), *make))
+            .collect();
         Self {
+            table,
             rng,
             known: Known::default(),
             purpose,
             open: Default::default(),
             flagged: Vec::new(),
+            gone: Vec::new(),
+            plans: VecDeque::new(),
         }
     }
 
@@ -122,21 +143,19 @@ impl Generator {
 
     /// The next operation.
     pub fn next(&mut self) -> Step {
-        let table = match self.purpose {
-            Purpose::Layer | Purpose::Upper => FOR_LAYERS,
-            Purpose::Overlay => FOR_OVERLAYS,
-        };
-        let sum: usize = table.iter().map(|(weight, _)| weight).sum();
-        let mut at = self.rng.below(sum);
-        let mut make = table[0].1;
-        for (weight, next) in table {
+        let sum: usize = self.table.iter().map(|(weight, _)| weight).sum();
+        let mut at = self.rng.below(sum.max(1));
+        let mut make = self.table[0].1;
+        for (weight, next) in &self.table {
             if at < *weight {
                 make = *next;
                 break;
             }
             at -= weight;
         }
-        let op = if self.known.len() > ENOUGH && self.rng.percent(15) {
+        let op = if let Some(op) = self.plans.pop_front() {
+            op
+        } else if self.known.len() > ENOUGH && self.rng.percent(15) {
             self.unlink()
         } else {
             make(self)
@@ -169,8 +188,77 @@ impl Generator {
             _ => {}
         }
         if outcome.is_ok() {
+            match &step.op {
+                Op::Open { path, slot, .. } => self.plan(path, *slot),
+                Op::Unlink(path)
+                | Op::Rmdir(path)
+                | Op::RemoveTree(path)
+                | Op::Rename { from: path, .. } => {
+                    if self.gone.len() < GONE {
+                        self.gone.push(path.clone());
+                    } else {
+                        let at = self.rng.below(GONE);
+                        self.gone[at] = path.clone();
+                    }
+                }
+                _ => {}
+            }
             self.known.note(&step.op);
         }
+    }
+
+    /// What a descriptor sees must be what is there, whoever changed it since.
+    fn plan(&mut self, path: &str, slot: usize) {
+        if self.rng.percent(60) {
+            return;
+        }
+        for _ in 0..1 + self.rng.below(3) {
+            let target = Target::Path(path.to_owned());
+            let op = match self.rng.below(7) {
+                0 | 1 => Op::Write {
+                    target,
+                    offset: values::offset(&mut self.rng),
+                    length: values::length(&mut self.rng),
+                    fill: self.rng.next() as u8,
+                },
+                2 => Op::Truncate {
+                    target,
+                    length: values::offset(&mut self.rng),
+                },
+                3 => Op::Chmod {
+                    target,
+                    mode: values::mode(&mut self.rng),
+                },
+                4 => Op::Unlink(path.to_owned()),
+                5 => Op::Rename {
+                    from: path.to_owned(),
+                    to: self.fresh(),
+                    flags: 0,
+                },
+                _ => Op::Link {
+                    from: target,
+                    to: self.fresh(),
+                    follow: false,
+                },
+            };
+            self.plans.push_back(op);
+        }
+        let target = Target::Slot(slot);
+        self.plans.push_back(match self.rng.below(4) {
+            0 => Op::Stat {
+                target,
+                follow: false,
+            },
+            1 => Op::Chmod {
+                target,
+                mode: values::mode(&mut self.rng),
+            },
+            _ => Op::Read {
+                target,
+                offset: 0,
+                length: 100_000,
+            },
+        });
     }
 
     /// A path that is there, mostly of the type.
@@ -204,6 +292,9 @@ impl Generator {
 
     /// A path that need not be there, in a directory that mostly is.
     fn fresh(&mut self) -> String {
+        if !self.gone.is_empty() && self.rng.percent(25) {
+            return self.rng.pick(&self.gone);
+        }
         let mut parent = String::new();
         if self.rng.percent(75) {
             if let Some(path) = self.known.any(&mut self.rng, Some(Kind::Directory)) {

@@ -181,6 +181,9 @@ pub enum Op {
     Remount,
     /// Each tree is mounted by the other driver.
     Swap,
+    /// All that can be seen is compared. A step like others: C changes marks when it lists
+    /// directories.
+    Compare,
 }
 
 /// An operation and the user whose it is.

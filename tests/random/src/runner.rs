@@ -55,8 +55,14 @@ fn name(bench: &Bench) -> String {
         path.file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     };
+    let [one, two] = &bench.drivers;
+    let oracle = if one == two {
+        format!("{one} with itself, ")
+    } else {
+        String::new()
+    };
     format!(
-        "{}/{}::{}",
+        "{oracle}{}/{}::{}",
         last(&bench.lower),
         last(&bench.fs),
         bench.set.name()

@@ -139,6 +139,7 @@ impl fmt::Display for Op {
             Self::Readlink(path) => write!(f, "readlink '{path}'"),
             Self::DropCaches => write!(f, "drop caches"),
             Self::Remount => write!(f, "close all, umount, mount"),
+            Self::Compare => write!(f, "compare all"),
             Self::Swap => write!(f, "close all, umount, mount by the other driver"),
         }
     }

@@ -80,7 +80,7 @@ impl Side {
             &*options,
         )?;
         self.mounted = true;
-        self.tree.lists_whiteouts = self.driver == "overlay";
+        self.tree.is_of_c = self.driver == "overlay";
         Ok(())
     }
 
@@ -107,10 +107,15 @@ impl Side {
         }
     }
 
+    /// Whether it is mounted with this option.
+    pub fn has_option(&self, option: &str) -> bool {
+        self.options.split(',').any(|other| other == option)
+    }
+
     /// What is seen through it.
     pub fn dump(&self) -> Dump {
         let view = View::Overlay {
-            lists_whiteouts: self.tree.lists_whiteouts,
+            is_of_c: self.tree.is_of_c,
         };
         dump::take(&self.tree.root, view, &self.tree.numbers)
     }

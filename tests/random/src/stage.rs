@@ -78,6 +78,7 @@ impl Stage {
         }
         let mut numbers = Numbers {
             one_filesystem: fs::metadata(&dirs[0])?.dev() == fs::metadata(&dirs[1])?.dev(),
+            any_time: bench.set.options.contains("metacopy=on"),
             ..Numbers::default()
         };
         if numbers.one_filesystem {

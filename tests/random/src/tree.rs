@@ -20,6 +20,9 @@ pub struct Numbers {
     pub shared: HashSet<u64>,
     /// Whether all layers are on one filesystem.
     pub one_filesystem: bool,
+    /// Whether times tell nothing: C sets that of a metacopy when the data is copied,
+    /// although nothing is written to it. rovl does not.
+    pub any_time: bool,
 }
 
 impl Numbers {
@@ -29,6 +32,17 @@ impl Numbers {
             number.to_string()
         } else {
             String::from("own")
+        }
+    }
+
+    /// A modification time, if somebody set it.
+    fn time(&self, stat: &Stat) -> String {
+        if self.any_time && kind(stat) == "file" {
+            String::from("any")
+        } else if stat.st_mtime >= NOW {
+            String::from("now")
+        } else {
+            format!("{}.{}", stat.st_mtime, stat.st_mtime_nsec)
         }
     }
 }
@@ -41,9 +55,10 @@ pub struct Tree {
     pub slots: [Option<OwnedFd>; SLOTS],
     /// Inode numbers to compare.
     pub numbers: Rc<Numbers>,
-    /// Whether listings may name what is not there: C passes the listing of a directory
-    /// that is in one layer alone through, with whiteouts that others made in it.
-    pub lists_whiteouts: bool,
+    /// Whether C overlayfs shows it. Its listings may name what is not there: that of a
+    /// directory in one layer alone is passed through, with whiteouts that others made
+    /// in it. And their numbers are not always those of `stat`.
+    pub is_of_c: bool,
 }
 
 impl Tree {
@@ -53,7 +68,7 @@ impl Tree {
             root,
             slots: Default::default(),
             numbers,
-            lists_whiteouts: false,
+            is_of_c: false,
         }
     }
 
@@ -82,15 +97,6 @@ pub fn kind(stat: &Stat) -> &'static str {
     }
 }
 
-/// A modification time, if somebody set it.
-pub fn mtime(stat: &Stat) -> String {
-    if stat.st_mtime >= NOW {
-        String::from("now")
-    } else {
-        format!("{}.{}", stat.st_mtime, stat.st_mtime_nsec)
-    }
-}
-
 /// What `stat` says that two overlays with the same history must agree about.
 pub fn describe(stat: &Stat, numbers: &Numbers) -> Vec<(&'static str, String)> {
     let kind = kind(stat);
@@ -99,7 +105,7 @@ pub fn describe(stat: &Stat, numbers: &Numbers) -> Vec<(&'static str, String)> {
         ("mode", format!("{:o}", stat.st_mode & 0o7777)),
         ("owner", format!("{}:{}", stat.st_uid, stat.st_gid)),
         ("nlink", stat.st_nlink.to_string()),
-        ("mtime", mtime(stat)),
+        ("mtime", numbers.time(stat)),
         ("ino", numbers.show(stat.st_ino)),
     ];
     if kind != "dir" {

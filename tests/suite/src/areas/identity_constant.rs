@@ -8,9 +8,10 @@ use std::fs::File;
 use rustix::fs::{link, renameat_with, FileType, RenameFlags, CWD};
 use rustix::io::Errno;
 
-use crate::areas::identity_views::{each, handle, hold, look, make_each, mount, Identity};
+use crate::areas::identity_views::{each, hold, look, make_each, mount, Identity};
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
+use crate::support::handle;
 use crate::support::must::must;
 
 tests! {
@@ -278,11 +279,9 @@ fn over_all_of_it(bed: &Bed) {
 }
 
 fn of_handles_that_only_identify(bed: &Bed) {
-    const AT_HANDLE_FID: i32 = 0x200;
-
     let objects = objects(bed, mount);
     let handles = || {
-        let of = |name: &String| (name.clone(), handle(&objects.m.at(name), AT_HANDLE_FID));
+        let of = |name: &String| (name.clone(), handle::of(&objects.m.at(name), handle::FID));
         objects
             .objects
             .iter()

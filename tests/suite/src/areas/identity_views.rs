@@ -17,6 +17,7 @@ use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
+use crate::support::handle::{self, Handle};
 use crate::support::listing;
 use crate::support::must::must;
 
@@ -74,8 +75,8 @@ pub fn hold(m: &Dir, name: &str) -> File {
 pub struct Identity {
     /// Device and inode number.
     pub numbers: (u64, u64),
-    /// The file handle: its type and bytes, or why there is none.
-    pub handle: Result<(i32, Vec<u8>), Errno>,
+    /// The file handle, or why there is none.
+    pub handle: Result<Handle, Errno>,
 }
 
 /// The identity of the object at `path`, which `held` is a descriptor of;
@@ -108,7 +109,7 @@ pub fn look(m: &Dir, path: &str, held: &File) -> Identity {
     }
     Identity {
         numbers,
-        handle: handle(&m.at(path), 0),
+        handle: handle::of(&m.at(path), 0),
     }
 }
 
@@ -174,43 +175,6 @@ fn lock_numbers(file: &File) -> (u64, u64) {
     let (dev, ino) = line[5].rsplit_once(':').expect("inode number");
     let device = device(dev).expect("device");
     (device, ino.parse().expect("inode number"))
-}
-
-/// `name_to_handle_at`.
-pub fn handle(path: &Path, flags: i32) -> Result<(i32, Vec<u8>), Errno> {
-    const ROOM: usize = 128;
-
-    #[repr(C)]
-    struct Handle {
-        bytes: u32,
-        kind: i32,
-        data: [u8; ROOM],
-    }
-
-    let mut handle = Handle {
-        bytes: ROOM as u32,
-        kind: 0,
-        data: [0; ROOM],
-    };
-    let mut mount = 0_i32;
-    let path = std::ffi::CString::new(path.to_string_lossy().as_bytes()).expect("path");
-    // SAFETY: the kernel reads the path, and writes no more than `bytes` bytes
-    // of data and the mount's id.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_name_to_handle_at,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            &raw mut handle,
-            &raw mut mount,
-            flags,
-        )
-    };
-    if result != 0 {
-        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).expect("errno"));
-    }
-    let data = handle.data[..handle.bytes as usize].to_vec();
-    Ok((handle.kind, data))
 }
 
 /// Fails unless every object has the overlay's own device, as `/proc` shows it,

@@ -33,11 +33,13 @@ tests! {
         the_times_are_kept_by_the_data,
         an_empty_file,
         a_file_with_several_names,
+        a_file_with_several_names_in_the_index,
         a_name_in_the_same_directory,
         a_name_in_another_directory,
         a_name_that_is_exchanged,
         a_link,
         a_link_of_a_renamed_file,
+        a_path_that_is_too_long,
         without_a_name,
         directories_and_others_are_copied,
         truncation_by_path,
@@ -331,6 +333,54 @@ fn a_file_with_several_names(bed: &Bed) {
     assert_eq!(m.read("low").len(), SIZE + 4);
 }
 
+/// The names stay those of one file, with `index=on`.
+fn a_file_with_several_names_in_the_index(bed: &Bed) {
+    let options = format!("{ON},index=on");
+    let mut content = pattern(1, SIZE);
+    let dir = bed.lower.sub("dir");
+    dir.file("low", &content);
+    bed.lower.sub("other");
+    for name in ["two", "other/three"] {
+        must("link", rustix::fs::link(dir.at("low"), bed.lower.at(name)));
+    }
+    let m = bed.mount_with(&options);
+    let early = m.open_read("two");
+    m.chmod("dir/low", 0o640);
+    assert_without_data(bed, "dir/low");
+    for name in ["dir/low", "two", "other/three"] {
+        assert_eq!(m.mode(name), 0o640, "{name}");
+        assert_eq!(m.stat(name).st_nlink, 3, "{name}");
+        same_bytes(name, &m.read(name), &content);
+    }
+    m.rename("two", "other/renamed");
+    must("link", rustix::fs::link(m.at("dir/low"), m.at("four")));
+    drop(early);
+    bed.umount();
+    let m = bed.mount_with(&options);
+    let names = ["dir/low", "other/renamed", "other/three", "four"];
+    let early = names.map(|name| m.open_read(name));
+    for name in names {
+        assert_eq!(m.stat(name).st_nlink, 4, "{name}");
+        assert_eq!(m.stat(name).st_ino, m.stat("four").st_ino, "{name}");
+        same_bytes(name, &m.read(name), &content);
+    }
+    m.write_at("other/three", 100, b"written");
+    content[100..107].copy_from_slice(b"written");
+    for (name, file) in names.iter().zip(&early) {
+        same_bytes(name, &m.read(name), &content);
+        let mut got = vec![0; SIZE];
+        must("read", file.read_exact_at(&mut got, 0));
+        same_bytes(name, &got, &content);
+    }
+    assert_with_data(bed, "other/three", &content);
+    drop(early);
+    bed.umount();
+    let m = bed.mount_with(&options);
+    for name in names {
+        same_bytes(name, &m.read(name), &content);
+    }
+}
+
 /// Fails unless the file is whole, mounted again, too, and can be written.
 #[track_caller]
 fn assert_survives(bed: &Bed, name: &str, content: &[u8]) {
@@ -416,6 +466,34 @@ fn a_link_of_a_renamed_file(bed: &Bed) {
     assert_eq!(redirect(bed, "dir/linked").as_deref(), Some("/low"));
     m.unlink("renamed");
     assert_survives(bed, "dir/linked", &content);
+}
+
+/// Where the redirect would be too long, the data is copied.
+fn a_path_that_is_too_long(bed: &Bed) {
+    let content = pattern(1, SIZE);
+    let path = ["n".repeat(100), "m".repeat(100), "l".repeat(100)].join("/");
+    must("mkdir", std::fs::create_dir_all(bed.lower.at(&path)));
+    for name in ["a", "b", "c"] {
+        bed.lower.file(&format!("{path}/{name}"), &content);
+    }
+    let m = bed.mount_with(ON);
+    m.rename(&format!("{path}/a"), &format!("{path}/renamed"));
+    assert_without_data(bed, &format!("{path}/renamed"));
+    m.rename(&format!("{path}/renamed"), "a");
+    assert_with_data(bed, "a", &content);
+    m.rename(&format!("{path}/b"), "b");
+    assert_with_data(bed, "b", &content);
+    must(
+        "link",
+        rustix::fs::link(m.at(&format!("{path}/c")), m.at("c")),
+    );
+    assert_with_data(bed, "c", &content);
+    assert_eq!(m.stat("c").st_nlink, 2);
+    bed.umount();
+    let m = bed.mount_with(ON);
+    for name in ["a", "b", "c"] {
+        same_bytes(name, &m.read(name), &content);
+    }
 }
 
 /// All the names that a file had are known after the next mount.

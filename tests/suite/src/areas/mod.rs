@@ -101,6 +101,11 @@ areas! {
     redirect_rename,
     rename_dir,
     links,
+    index_links,
+    index_format,
+    index_mount,
+    index_races,
+    handles,
     xattr,
     capability,
     file_flags,
@@ -118,6 +123,7 @@ areas! {
     metacopy,
     metacopy_coherence,
     metacopy_layers,
+    metacopy_failure,
     data_only,
     verity,
     coherence,
@@ -148,6 +154,7 @@ areas! {
     format;
     between drivers:
     interchange,
+    index_interchange,
     redirect_interchange,
     metacopy_interchange,
     identity_nested,

@@ -16,9 +16,9 @@ use rustix::io::Errno;
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
-use crate::support::must::{must, refused};
+use crate::support::must::{must, refused, same_bytes};
 use crate::support::process::Child;
-use crate::support::{acl, image, snapshot, upper};
+use crate::support::{acl, image, metacopy, snapshot, upper};
 
 tests! {
     EVERYWHERE:
@@ -48,6 +48,7 @@ tests! {
         many_files,
         redirects_in_it,
         a_redirect_that_is_too_long,
+        metacopies_get_their_data,
         no_space,
         killed,
         others_work_in_it,
@@ -581,6 +582,32 @@ fn a_redirect_that_is_too_long(bed: &Bed) {
     assert_eq!(m.text("to/dir/low"), "content");
     assert_eq!(bed.upper.xattr("to/dir", REDIRECT), None);
     assert_pure(bed, "to/dir");
+}
+
+fn metacopies_get_their_data(bed: &Bed) {
+    let path = vec!["n".repeat(60); 5].join("/");
+    let dir = format!("{path}/dir");
+    must("mkdir", std::fs::create_dir_all(bed.lower.at(&dir)));
+    let content = pattern(1, 100_000);
+    for name in ["changed", "untouched"] {
+        bed.lower.file(&format!("{dir}/{name}"), &content);
+    }
+    bed.lower.sub("to");
+    let mount = || {
+        let options = format!("{},{}", bed.options(), metacopy::ON);
+        must("mount", bed.try_mount(&options))
+    };
+    let m = mount();
+    m.chmod(&format!("{dir}/changed"), 0o600);
+    assert!(metacopy::is_one(&bed.upper, &format!("{dir}/changed")));
+    m.rename(&dir, "to/dir");
+    bed.umount();
+    let m = mount();
+    for name in ["to/dir/changed", "to/dir/untouched"] {
+        same_bytes(name, &m.read(name), &content);
+        metacopy::assert_with_data(bed, name, &content);
+    }
+    assert_eq!(m.mode("to/dir/changed"), 0o600);
 }
 
 fn no_space(bed: &Bed) {

@@ -3,6 +3,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ usage: rovl-suite --fs TYPE [option]..
   --matrix NAME[,..]   only these layer filesystems (lower/upper, such as ext4/tmpfs)
   --filter SUBSTR      only tests whose name contains SUBSTR
   --quick              each test on fewer layer filesystems
+  --every N            only every Nth of the tests that would run
   --intended FILE      tests listed there must fail: those where TYPE differs
   --timeout SECONDS    time limit of one test (default 60)
   --list               print the names of the tests and stop
@@ -52,6 +54,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Fewer layer combinations a test.
     pub quick: bool,
+    /// Only every one of this many tests.
+    pub every: NonZeroUsize,
     /// Only print the names.
     pub list: bool,
     /// List of the tests that must fail.
@@ -74,6 +78,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt
         matrix: Vec::new(),
         filter: None,
         quick: false,
+        every: NonZeroUsize::MIN,
         list: false,
         intended: None,
         timeout: Duration::from_secs(60),
@@ -90,6 +95,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt
             }
             Long("filter") => options.filter = Some(parser.value()?.string()?),
             Long("quick") => options.quick = true,
+            Long("every") => options.every = parser.value()?.parse()?,
             Long("list") => options.list = true,
             Long("intended") => options.intended = Some(parser.value()?.into()),
             Long("timeout") => {

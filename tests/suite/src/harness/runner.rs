@@ -159,7 +159,7 @@ fn select(options: &Options, pairs: &[Pair]) -> Vec<Case> {
     if let Some(filter) = &options.filter {
         cases.retain(|case| case.name().contains(filter.as_str()));
     }
-    cases
+    cases.into_iter().step_by(options.every.get()).collect()
 }
 
 /// Who writes and who reads: an area whose tests hand layers from one
