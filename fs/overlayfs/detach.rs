@@ -23,7 +23,11 @@
 //! names of lower layers are hidden, and opaque makes no difference.
 //!
 //! A directory that is moved in from elsewhere is opaque already, as every
-//! directory is that was renamed without a redirect.
+//! directory is that was renamed without a redirect; or it has an absolute one,
+//! by which it is found anywhere. With `redirect_dir=on`, which comes here only
+//! when a redirect would be too long, somebody may have given an object a new
+//! name in its directory: this is looked for again, and refused, before the
+//! directory becomes opaque.
 
 use crate::{
     config::RedirectMode,
@@ -66,11 +70,14 @@ const PAUSE: Delta = Delta::from_millis(2);
 /// killed; or as [`copy_up`] does.
 pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overlay>>) -> Result {
     let sb = top.super_data();
-    // A metacopy that somebody renames meanwhile would be without its data.
-    if !sb.layers.upper()?.features.xattr || sb.config.metacopy {
+    if !sb.layers.upper()?.features.xattr {
         return Err(EXDEV);
     }
-    let tree = Tree { top, locked };
+    let tree = Tree {
+        top,
+        locked,
+        has_redirects: sb.config.redirect_dir == RedirectMode::On,
+    };
     let mut size = Size::default();
     tree.walk(&mut |visit| match visit {
         Visit::Enter(dentry) | Visit::Object(dentry) => size.add(dentry),
@@ -141,13 +148,14 @@ struct Open {
 struct Tree<'a> {
     top: &'a DentryOf<Overlay>,
     locked: Option<LockedDir<'a, Overlay>>,
+    /// Whether there may be metacopies in it, and others may make redirects: it is
+    /// one for `top` alone that would be too long.
+    has_redirects: bool,
 }
 
 impl Tree<'_> {
     /// Visits everything that may have something in lower layers.
     fn walk(&self, visit: &mut dyn FnMut(Visit<'_>) -> Result) -> Result {
-        let config = &self.top.super_data().config;
-        let has_metacopies = config.redirect_dir == RedirectMode::On;
         // An explicit stack: nothing bounds how deep directories are.
         let mut stack = KVec::new();
         self.enter(self.top.into(), visit, &mut stack)?;
@@ -163,7 +171,7 @@ impl Tree<'_> {
             open.next = open.next.saturating_add(1);
             let is_dir =
                 entry.d_type == FileType::Directory.as_dirent() || is_unknown_type(entry.d_type);
-            if entry.in_upper && !is_dir && !has_metacopies {
+            if entry.in_upper && !is_dir && !self.has_redirects {
                 continue;
             }
             let child = self.with_locked(&open.dir, |dir| {
@@ -251,8 +259,15 @@ impl Tree<'_> {
         let is_locked = self.locked.is_some() && **dir == **self.top;
         // Others may be about to replace a whiteout. If so, they stay: they hide nothing any more.
         let lock = DirLock::try_exclusive(dir);
-        let removes_whiteouts = is_locked || lock.is_some();
+        let lock = match &lock {
+            Some(lock) => Some(lock.dir()),
+            None => self.locked.filter(|_| is_locked),
+        };
+        let removes_whiteouts = lock.is_some();
         with_creds(&inode.super_data().cred, |_| {
+            if self.has_redirects {
+                check_redirects(path, lock.ok_or(EXDEV)?)?;
+            }
             let by_xattr = has_xattr_whiteouts(path)?;
             if by_xattr && !removes_whiteouts {
                 // Nothing says any more that they are not to be listed.
@@ -276,6 +291,35 @@ impl Tree<'_> {
         inode.dir_changed();
         Ok(())
     }
+}
+
+/// Checks that nothing in a directory, which is locked against changes, needs its
+/// lower objects to be found: somebody may have renamed it since the directory was
+/// read. `path` is upper's directory. Called with the mounter's credentials.
+fn check_redirects(path: PathRef<'_>, dir: LockedDir<'_, Overlay>) -> Result {
+    let may_be = |d_type| {
+        let is_file = d_type == FileType::Regular.as_dirent();
+        let is_dir = d_type == FileType::Directory.as_dirent();
+        is_file || is_dir || is_unknown_type(d_type)
+    };
+    for name in &workdir::names_of_type(path, may_be)? {
+        let child = dir.lookup(Name::new(name)?).map_err(|_| EXDEV)?;
+        let Some(inode) = child.inode_of() else {
+            continue;
+        };
+        let entry = inode.data();
+        let needs_lower = if inode.mode().is_dir() {
+            !entry.merged().is_empty()
+        } else {
+            inode.mode().is_reg() && entry.is_metacopy()
+        };
+        let redirect = entry.redirect.lock();
+        let is_absolute = redirect.as_ref().is_some_and(|path| path.starts_with(b"/"));
+        if needs_lower && !is_absolute {
+            return Err(EXDEV);
+        }
+    }
+    Ok(())
 }
 
 /// Removes the whiteouts from an opaque directory of upper, where they hide

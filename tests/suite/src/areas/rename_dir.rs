@@ -54,6 +54,7 @@ tests! {
         others_work_in_it,
         others_rename_too,
         others_move_out_and_in,
+        others_make_redirects_in_it,
         of_an_overlay_below;
     ONCE:
         refused_if_asked_for,
@@ -849,6 +850,81 @@ fn others_move_out_and_in(bed: &Bed) {
     let m = bed.remount_fresh();
     check(&m);
     m.rename("x", "last");
+}
+
+fn others_make_redirects_in_it(bed: &Bed) {
+    // The trees are copied since their own redirects would be too long; what is renamed in them
+    // meanwhile gets one.
+    let path = vec!["n".repeat(60); 5].join("/");
+    must("mkdir", std::fs::create_dir_all(bed.lower.at(&path)));
+    bed.lower.sub("to");
+    for tree in 0..12 {
+        let dir = bed.lower.sub(&format!("{path}/{tree}"));
+        for name in 0..8 {
+            dir.file(&format!("f{name}"), pattern(name, 5000));
+            dir.sub(&format!("d{name}")).file("inside", "content");
+        }
+    }
+    let mount = || {
+        let options = format!("{},{}", bed.options(), metacopy::ON);
+        must("mount", bed.try_mount(&options))
+    };
+    let m = mount();
+    let trees: Vec<_> = (0..12)
+        .map(|tree| m.open_read(&format!("{path}/{tree}")))
+        .collect();
+    let copied = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..8 {
+                for dir in &trees {
+                    use rustix::fs::{chmodat, renameat, AtFlags, Mode};
+                    let mode = Mode::from_raw_mode(0o600);
+                    let (file, sub) = (format!("f{round}"), format!("d{round}"));
+                    must("chmod", chmodat(dir, &file, mode, AtFlags::empty()));
+                    let (new_file, new_sub) = (format!("F{round}"), format!("D{round}"));
+                    must("rename", renameat(dir, &file, dir, &new_file));
+                    must("rename", renameat(dir, &sub, dir, &new_sub));
+                }
+            }
+        });
+        let mut copied = 0;
+        for tree in 0..12 {
+            match rename(m.at(&format!("{path}/{tree}")), m.at(&format!("to/{tree}"))) {
+                Err(Errno::XDEV) => {}
+                renamed => {
+                    must("rename", renamed);
+                    copied += 1;
+                }
+            }
+        }
+        copied
+    });
+    drop(trees);
+    bed.umount();
+    let m = mount();
+    assert_eq!(m.names("to").len(), copied);
+    for tree in 0..12 {
+        let moved = format!("to/{tree}");
+        let top = if m.exists(&moved) {
+            moved
+        } else {
+            format!("{path}/{tree}")
+        };
+        for name in 0..8 {
+            same_bytes(
+                &top,
+                &m.read(&format!("{top}/F{name}")),
+                &pattern(name, 5000),
+            );
+            assert_eq!(m.text(&format!("{top}/D{name}/inside")), "content");
+        }
+        assert_eq!(m.names(&top).len(), 16);
+    }
+    // Alone, it works.
+    let last = format!("{path}/last");
+    m.sub(&last);
+    must("mkdir", std::fs::create_dir(m.at("alone")));
+    m.rename(&path, "alone/all");
 }
 
 fn of_an_overlay_below(bed: &Bed) {
