@@ -93,7 +93,15 @@ struct Excuse {
     by_hand: bool,
 }
 
-const EXCUSES: [Excuse; 3] = [
+const EXCUSES: [Excuse; 4] = [
+    // C notes where a directory comes from before it knows that it cannot be renamed. A note
+    // that is needed is noticed without: lower objects would be missed after the next mount.
+    Excuse {
+        attribute: "trusted.overlay.redirect=",
+        c_alone: true,
+        rovl_alone: false,
+        by_hand: false,
+    },
     // The mark says only that listings have to look numbers up, which are compared. C marks
     // the parent of whatever it copies up; rovl does not if the copy has no origin, as that
     // of a file with several links. C removes the mark when it lists a directory that

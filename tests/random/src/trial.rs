@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, error::Error, fs};
 
-use rustix::{fs::RenameFlags, io::Errno};
+use rustix::{
+    fs::{AtFlags, RenameFlags},
+    io::Errno,
+};
 
 use crate::{
     case::{self, Case, Plan},
@@ -208,6 +211,7 @@ impl Running {
             .each_mut()
             .map(|side| exec::step(&mut side.tree, step));
         self.outcomes.push(outcomes.clone());
+        self.align_failed_rename(step, &outcomes);
         if outcomes[0] == outcomes[1] {
             return Ok(());
         }
@@ -249,6 +253,32 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// C copies a directory up before upper's filesystem finds that it cannot take the place of one
+    /// that is not empty; rovl looks first. So that both go on from the same, what C may
+    /// have copied up is copied up on both.
+    fn align_failed_rename(&self, step: &Step, outcomes: &[Outcome; 2]) {
+        let Op::Rename { from, to, .. } = &step.op else {
+            return;
+        };
+        let not_empty = outcomes.contains(&Err(Errno::NOTEMPTY));
+        if !not_empty || self.c_and_rovl().is_none() {
+            return;
+        }
+        let parent = to.rsplit_once('/').map_or(".", |(parent, _)| parent);
+        for side in &self.stage.sides {
+            for path in [from, parent] {
+                // An error leaves the two as they are: if that differs, it is found.
+                let _ = rustix::fs::chownat(
+                    rustix::fs::CWD,
+                    side.tree.at(path),
+                    None,
+                    None,
+                    AtFlags::SYMLINK_NOFOLLOW,
+                );
+            }
+        }
     }
 
     /// Which side is C's and which is rovl's, if there is one of each.
