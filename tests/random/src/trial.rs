@@ -195,7 +195,7 @@ impl Running {
                 let lines = dump::differences(
                     (&format!("{} before", names[side]), &before[side]),
                     (&format!("{} after", self.names()[side]), &after[side]),
-                    |field, _, _| field == "ino" && !numbers_are_kept,
+                    |field, _, _| matches!(field, "ino" | "one with") && !numbers_are_kept,
                 );
                 different("one upper layer by both drivers", lines)?;
             }
