@@ -4,6 +4,8 @@
 //!
 //! Each rule says what it is about, why, and how the comparison goes on. The reasons in full
 //! are in Documentation/filesystems/rovl-differences.rst.
+//!
+//! What C refuses and rovl does is in [`crate::moves`].
 
 use rustix::io::Errno;
 
@@ -14,9 +16,6 @@ use crate::op::{Op, Outcome, Step, Target};
 pub enum Follow {
     /// They are the same.
     Nothing,
-    /// The rename is done back. Upper has another history then, and is not compared
-    /// any more.
-    RenameBack,
     /// The object has no name: all descriptors are closed, so that nothing is left of it.
     CloseAll,
 }
@@ -30,7 +29,7 @@ pub struct Rule {
     applies: fn(&Op, &Outcome, &Outcome) -> bool,
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 2] = [
     Rule {
         // rovl looks whether a directory is empty, C leaves that to upper's filesystem if it
         // alone has the directory. POSIX knows both errors; xfs has the other one.
@@ -40,14 +39,6 @@ const RULES: [Rule; 3] = [
             matches!(op, Op::Rename { .. })
                 && *c == Err(Errno::EXIST)
                 && *rovl == Err(Errno::NOTEMPTY)
-        },
-    },
-    Rule {
-        // Without redirect_dir C cannot record where a directory came from.
-        name: "rename of a lower directory",
-        follow: Follow::RenameBack,
-        applies: |op, c, rovl| {
-            matches!(op, Op::Rename { .. }) && *c == Err(Errno::XDEV) && rovl.is_ok()
         },
     },
     Rule {
