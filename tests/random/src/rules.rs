@@ -4,6 +4,8 @@
 //!
 //! Each rule says what it is about, why, and how the comparison goes on. The reasons in full
 //! are in Documentation/filesystems/rovl-differences.rst.
+//!
+//! What C refuses and rovl does is in [`crate::moves`].
 
 use rustix::io::Errno;
 
@@ -14,9 +16,6 @@ use crate::op::{Op, Outcome, Step, Target};
 pub enum Follow {
     /// They are the same.
     Nothing,
-    /// The rename is done back. Upper has another history then, and is not compared
-    /// any more.
-    RenameBack,
     /// The object has no name: all descriptors are closed, so that nothing is left of it.
     CloseAll,
 }
@@ -30,7 +29,7 @@ pub struct Rule {
     applies: fn(&Op, &Outcome, &Outcome) -> bool,
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 2] = [
     Rule {
         // rovl looks whether a directory is empty, C leaves that to upper's filesystem if it
         // alone has the directory. POSIX knows both errors; xfs has the other one.
@@ -40,14 +39,6 @@ const RULES: [Rule; 3] = [
             matches!(op, Op::Rename { .. })
                 && *c == Err(Errno::EXIST)
                 && *rovl == Err(Errno::NOTEMPTY)
-        },
-    },
-    Rule {
-        // Without redirect_dir C cannot record where a directory came from.
-        name: "rename of a lower directory",
-        follow: Follow::RenameBack,
-        applies: |op, c, rovl| {
-            matches!(op, Op::Rename { .. }) && *c == Err(Errno::XDEV) && rovl.is_ok()
         },
     },
     Rule {
@@ -93,7 +84,15 @@ struct Excuse {
     by_hand: bool,
 }
 
-const EXCUSES: [Excuse; 3] = [
+const EXCUSES: [Excuse; 4] = [
+    // C notes where a directory comes from before it knows that it cannot be renamed. A note
+    // that is needed is noticed without: lower objects would be missed after the next mount.
+    Excuse {
+        attribute: "trusted.overlay.redirect=",
+        c_alone: true,
+        rovl_alone: false,
+        by_hand: false,
+    },
     // The mark says only that listings have to look numbers up, which are compared. C marks
     // the parent of whatever it copies up; rovl does not if the copy has no origin, as that
     // of a file with several links. C removes the mark when it lists a directory that
