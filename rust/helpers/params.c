@@ -57,10 +57,10 @@ DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
 DEFAULT_PARAM(rename_dir_copy, true,
 	      "Default to copy or exdev for the option rename_dir (default: on, copy)")
 
-static unsigned int rename_dir_objects = 65536;
+static unsigned int rename_dir_objects = 16384;
 module_param(rename_dir_objects, uint, 0644);
 MODULE_PARM_DESC(rename_dir_objects,
-		 "Objects that renaming a directory copies up at most (default: 65536)");
+		 "Objects that renaming a directory copies up at most (default: 16384)");
 
 unsigned int vfs_shim_param_rename_dir_objects(void)
 {
