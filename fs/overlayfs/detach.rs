@@ -31,7 +31,7 @@ use crate::{
     entry::OverlayInode,
     format::xattr::Attribute,
     listing::Listing,
-    lookup::{dentry_is_whiteout, has_xattr_whiteouts},
+    lookup::{has_xattr_whiteouts, is_whiteout},
     workdir,
     xattr,
     Overlay, //
@@ -65,7 +65,9 @@ const PAUSE: Delta = Delta::from_millis(2);
 /// long, or when upper cannot say of a directory that it is opaque; `EINTR` if
 /// killed; or as [`copy_up`] does.
 pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overlay>>) -> Result {
-    if !top.super_data().layers.upper()?.features.xattr {
+    let sb = top.super_data();
+    // A metacopy that somebody renames meanwhile would be without its data.
+    if !sb.layers.upper()?.features.xattr || sb.config.metacopy {
         return Err(EXDEV);
     }
     let tree = Tree { top, locked };
@@ -251,8 +253,9 @@ impl Tree<'_> {
         let lock = DirLock::try_exclusive(dir);
         let removes_whiteouts = is_locked || lock.is_some();
         with_creds(&inode.super_data().cred, |_| {
-            if has_xattr_whiteouts(path)? {
-                // They would be shown as files.
+            let by_xattr = has_xattr_whiteouts(path)?;
+            if by_xattr && !removes_whiteouts {
+                // Nothing says any more that they are not to be listed.
                 return Err(EXDEV);
             }
             let times = Stat::get(path, StatMask::TIMES, StatFlags::AS_STAT)?;
@@ -265,7 +268,7 @@ impl Tree<'_> {
                 let _ = path.remove_xattr(xattr::NAMESPACE.name(Attribute::Redirect));
             }
             if removes_whiteouts {
-                let _ = remove_whiteouts(path);
+                let _ = remove_whiteouts(path, by_xattr);
             }
             let _ = SetAttr::times_of(&times).apply(path);
             Ok(())
@@ -276,12 +279,17 @@ impl Tree<'_> {
 }
 
 /// Removes the whiteouts from an opaque directory of upper, where they hide
-/// nothing. The caller has write access and the lock of the overlay's directory.
-fn remove_whiteouts(dir: PathRef<'_>) -> Result {
-    let may_be = |d_type| d_type == FileType::CharDevice.as_dirent() || is_unknown_type(d_type);
+/// nothing; those that are attributes if it had such. The caller has write access
+/// and the lock of the overlay's directory.
+fn remove_whiteouts(dir: PathRef<'_>, by_xattr: bool) -> Result {
+    let may_be = |d_type| {
+        let is_file = d_type == FileType::Regular.as_dirent();
+        let is_device = d_type == FileType::CharDevice.as_dirent();
+        is_device || is_unknown_type(d_type) || by_xattr && is_file
+    };
     for name in &workdir::names_of_type(dir, may_be)? {
         let dentry = dir.lookup(Name::new(name)?)?;
-        if dentry_is_whiteout(&dentry) {
+        if is_whiteout(PathRef::new(dir.mount(), &dentry)?)? {
             workdir::remove(dir, &dentry)?;
         }
     }

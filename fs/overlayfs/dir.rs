@@ -10,7 +10,7 @@ use crate::{
     inode::{self, inode_operations},
     layered::Objects,
     layers::Upper,
-    lookup::{self, dentry_is_whiteout, fill_inode},
+    lookup::{self, fill_inode, is_whiteout},
     metacopy,
     nlink,
     redirect::Reach,
@@ -86,7 +86,7 @@ fn make_in_upper(
             && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
         return Ok(Made { dentry, opaque });
     }
-    if !dentry_is_whiteout(creating.dentry()) {
+    if !is_whiteout(upper.path(creating.dentry())?)? {
         // Somebody changed upper underneath.
         return Err(ESTALE);
     }

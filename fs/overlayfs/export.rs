@@ -23,7 +23,7 @@ use crate::{
     index,
     layered::Objects,
     layers::{LayerIndex, LayerPath},
-    lookup::{dentry_is_whiteout, get_inode},
+    lookup::{get_inode, is_whiteout_device},
     origin,
     remove::same_object,
     super_block::Super,
@@ -199,7 +199,7 @@ fn decode_upper(
     if upper.is_dir() {
         return connected(sb, &upper, LayerIndex::UPPER);
     }
-    if dentry_is_whiteout(&upper) {
+    if is_whiteout_device(&upper) {
         return Err(ESTALE);
     }
     let mut lower = KVec::new();

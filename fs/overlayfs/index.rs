@@ -23,7 +23,7 @@ use crate::{
     handle::{self, Find},
     layered::{DataPlace, Objects},
     layers::{LayerPath, Upper},
-    lookup::dentry_is_whiteout,
+    lookup::is_whiteout_device,
     metacopy,
     nlink,
     origin::is_same_type,
@@ -135,7 +135,7 @@ fn entry(upper: &Upper, handle: &FileHandle) -> Result<Option<ARef<Dentry>>> {
 /// `ESTALE` if the object was removed.
 pub(crate) fn find_by_handle(sb: &Super, handle: &FileHandle) -> Result<Option<ARef<Dentry>>> {
     match entry(sb.layers.upper()?, handle)? {
-        Some(entry) if dentry_is_whiteout(&entry) => Err(ESTALE),
+        Some(entry) if is_whiteout_device(&entry) => Err(ESTALE),
         Some(entry) if entry.is_weird() => Err(EIO),
         entry => Ok(entry),
     }
@@ -197,7 +197,7 @@ fn find(
     let Some(entry) = entry(layer, &handle)? else {
         return Ok(None);
     };
-    if entry.is_weird() || dentry_is_whiteout(&entry) || !is_same_type(&entry, &origin.dentry) {
+    if entry.is_weird() || is_whiteout_device(&entry) || !is_same_type(&entry, &origin.dentry) {
         pr_warn!("index: a lower object has an entry that is not of its type\n");
         return Err(EIO);
     }

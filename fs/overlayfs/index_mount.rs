@@ -15,7 +15,7 @@ use crate::{
     handle::{self, Find},
     index::upper_of,
     layers::Upper,
-    lookup::dentry_is_whiteout,
+    lookup::is_whiteout_device,
     nlink,
     origin::{self, is_same_type},
     remove::replace_by_whiteout,
@@ -133,7 +133,7 @@ fn judge(sb: &Super, upper: &Upper, name: &[u8], entry: &ARef<Dentry>) -> Result
         _ => EINVAL,
     })?;
     // A whiteout stands for what was removed. Entries of directories are for handles.
-    if dentry_is_whiteout(entry) || entry.is_dir() && !sb.config.nfs_export {
+    if is_whiteout_device(entry) || entry.is_dir() && !sb.config.nfs_export {
         return Ok(Verdict::Good);
     }
     let real = match upper_of(sb, entry, Find::Any) {

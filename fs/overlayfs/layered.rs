@@ -15,7 +15,7 @@ use crate::{
         xattr::Attribute, //
     },
     layers::{LayerIndex, LayerPath},
-    lookup::{hides, is_trap},
+    lookup::{is_trap, is_whiteout},
     metacopy,
     origin::{self, Origin},
     redirect::{self, Wanted},
@@ -373,11 +373,11 @@ impl<'a> Search<'a> {
             pr_warn!("lookup: unsupported object in a layer\n");
             return Err(EREMOTE);
         }
-        if hides(dir, &dentry)? {
+        let path = PathRef::new(dir.mount(), &dentry)?;
+        if is_whiteout(path)? {
             self.stop = true;
             return Ok(None);
         }
-        let path = PathRef::new(dir.mount(), &dentry)?;
         let mode = inode.mode();
         if is_last_name && self.metacopy && !mode.is_reg() {
             // No data.

@@ -5,7 +5,7 @@
 use crate::{
     entry::OverlayInode,
     identity::Fsid,
-    lookup::{has_xattr_whiteouts, hides},
+    lookup::{has_xattr_whiteouts, is_whiteout},
     Overlay, //
 };
 use core::ops::Range;
@@ -221,7 +221,7 @@ impl<'a> Source<'a> {
 
     fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
         match self.path.lookup_positive_killable(Name::new(name)?) {
-            Ok(dentry) => hides(self.path, &dentry),
+            Ok(dentry) => is_whiteout(PathRef::new(self.path.mount(), &dentry)?),
             Err(err) if err == EINTR => Err(err),
             // Gone, or not to be had: it is shown, and a lookup will tell.
             Err(_) => Ok(false),

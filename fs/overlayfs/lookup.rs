@@ -6,7 +6,7 @@ use crate::{
     entry::{inode_lock_class, OverlayInode},
     format::{
         opaque::{is_impure, Opaque},
-        whiteout::{is_whiteout, may_be_xattr_whiteout},
+        whiteout,
         xattr::Attribute, //
     },
     identity::Fsid,
@@ -35,15 +35,9 @@ use vfs::{
     super_block::SuperBlockOf, //
 };
 
-/// Whether an object is a whiteout: what it hides does not exist.
-pub(crate) fn dentry_is_whiteout(dentry: &Dentry) -> bool {
-    dentry
-        .inode()
-        .is_some_and(|inode| is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw()))
-}
-
-/// Whether a directory of a layer may have whiteouts of the second kind: empty
-/// files with an attribute, for layers that are made where devices cannot be.
+/// Whether a directory of a layer is marked to have whiteouts of the second kind,
+/// which a listing looks for only there: empty files with an attribute, for
+/// layers that are made where devices cannot be.
 pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
     let mut value = [0; 2];
     match xattr::get_own(dir, Attribute::Opaque, &mut value) {
@@ -53,25 +47,28 @@ pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
     }
 }
 
-/// Whether an object of such a directory is a whiteout.
-fn is_xattr_whiteout(path: PathRef<'_>) -> Result<bool> {
+/// Whether an object is a whiteout of the first kind, a device. In the index there is
+/// no other.
+pub(crate) fn is_whiteout_device(dentry: &Dentry) -> bool {
+    dentry.inode().is_some_and(|inode| {
+        whiteout::is_whiteout(inode.mode().bits().into(), inode.rdev().as_raw())
+    })
+}
+
+/// Whether an object of a layer is a whiteout of either kind: what it hides does
+/// not exist, nor does itself.
+pub(crate) fn is_whiteout(path: PathRef<'_>) -> Result<bool> {
+    if is_whiteout_device(path.dentry()) {
+        return Ok(true);
+    }
     let inode = path.inode()?;
+    let mode = inode.mode().bits().into();
     let size = u64::try_from(inode.size()).unwrap_or(u64::MAX);
-    if !may_be_xattr_whiteout(inode.mode().bits().into(), size) {
+    // Almost no object gets past this.
+    if !whiteout::may_be_xattr_whiteout(mode, size) {
         return Ok(false);
     }
     xattr::has_own(path, Attribute::Whiteout)
-}
-
-/// Whether the object `dentry` of a layer's directory `dir` is a whiteout of
-/// either kind.
-pub(crate) fn hides(dir: PathRef<'_>, dentry: &Dentry) -> Result<bool> {
-    if dentry_is_whiteout(dentry) {
-        return Ok(true);
-    }
-    let path = PathRef::new(dir.mount(), dentry)?;
-    // Almost no object passes the first test.
-    Ok(is_xattr_whiteout(path)? && has_xattr_whiteouts(dir)?)
 }
 
 /// See `InodeOperations::lookup`.
@@ -159,7 +156,7 @@ pub(crate) fn get_inode(
         // what it was copied from.
         Cached::Existing(inode) if inode.data().is_opaque() && !objects.opaque => {
             drop(inode);
-            beside_opaque(sb, objects)
+            by_upper(sb, objects)
         }
         Cached::Existing(inode) if objects.indexed || inode.mode().is_dir() && !objects.opaque => {
             Err(ESTALE)
@@ -169,7 +166,7 @@ pub(crate) fn get_inode(
             // an object of its own then.
             drop(inode);
             match objects.upper {
-                Some(_) if objects.data.is_some() => get_metacopy(sb, objects),
+                Some(_) if objects.data.is_some() => by_upper(sb, objects),
                 Some(upper) => get_inode(
                     sb,
                     Objects {
@@ -183,34 +180,18 @@ pub(crate) fn get_inode(
     }
 }
 
-/// As [`get_inode`], for a metacopy in upper whose data another object has as well.
-fn get_metacopy(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
-    let upper = objects.upper.as_ref().ok_or(EIO)?;
-    let real = upper.inode().ok_or(ENOENT)?;
-    match NewInode::get(sb, real)? {
-        Cached::New(inode) => fill_inode(inode, objects, false, None),
-        Cached::Existing(inode) if stands_for(&inode, Some(upper), None)? => Ok(inode),
-        Cached::Existing(_) => Err(ESTALE),
-    }
-}
-
-/// The inode of a directory whose place in the cache has an opaque one, which
-/// says that it was copied from the same.
-fn beside_opaque(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
-    let Objects { upper, lower, .. } = &objects;
-    let Some(upper) = upper else {
+/// As [`get_inode`], for an object that is still made of lower ones, but whose
+/// place in the cache another one has that says that it came from them.
+fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
+    let Some(upper) = &objects.upper else {
         return fill_inode(NewInode::unhashed(sb)?, objects, true, None);
     };
-    match NewInode::get(sb, upper.inode().ok_or(ENOENT)?)? {
+    let real = upper.inode().ok_or(ENOENT)?;
+    let lower = objects.lower.first().map(|first| &first.dentry);
+    match NewInode::get(sb, real)? {
         Cached::New(inode) => fill_inode(inode, objects, false, None),
-        Cached::Existing(inode) => {
-            let first = lower.first().map(|first| &first.dentry);
-            if stands_for(&inode, Some(upper), first)? {
-                Ok(inode)
-            } else {
-                Err(ESTALE)
-            }
-        }
+        Cached::Existing(inode) if stands_for(&inode, Some(upper), lower)? => Ok(inode),
+        Cached::Existing(_) => Err(ESTALE),
     }
 }
 
@@ -365,7 +346,7 @@ pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<
     for lower in dir.data().merged() {
         let dir = layers.path(lower)?;
         match dir.lookup_positive(name) {
-            Ok(dentry) => return Ok(!hides(dir, &dentry)?),
+            Ok(dentry) => return Ok(!is_whiteout(PathRef::new(dir.mount(), &dentry)?)?),
             Err(err) if err == ENOENT || err == ENAMETOOLONG => {}
             // Something is there; it just cannot be reached.
             Err(_) => return Ok(true),

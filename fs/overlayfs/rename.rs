@@ -9,7 +9,7 @@ use crate::{
     entry::OverlayInode,
     index,
     layers::Upper,
-    lookup::{dentry_is_whiteout, exists_in_lower},
+    lookup::{exists_in_lower, is_whiteout},
     metacopy,
     nlink,
     redirect::{self, Reach},
@@ -191,7 +191,7 @@ impl<'a> Move<'a> {
         let new_path = new_dir.upper_path()?.ok_or(EIO)?;
         let is_dir = self.old_inode.mode().is_dir();
         let over_whiteout =
-            self.new_inode.is_none() && dentry_is_whiteout(&*new_path.lookup(self.new.name())?);
+            self.new_inode.is_none() && self.is_whiteout(&*new_path.lookup(self.new.name())?)?;
 
         // What the old name leaves behind: a whiteout if a lower layer has something there. If
         // there is one at the new name the two are exchanged, also to replace it by a directory.
@@ -228,6 +228,10 @@ impl<'a> Move<'a> {
         Ok(())
     }
 
+    fn is_whiteout(&self, dentry: &Dentry) -> Result<bool> {
+        Ok(!dentry.is_negative() && is_whiteout(self.upper.path(dentry)?)?)
+    }
+
     /// Checks that upper has under both names what the inodes stand for:
     /// `ESTALE` if it was changed underneath.
     fn check_current(
@@ -249,7 +253,7 @@ impl<'a> Move<'a> {
         let good = match expected {
             Some(expected) => same_object(expected, found),
             None if found.is_negative() => !exchanges,
-            None => dentry_is_whiteout(found),
+            None => self.is_whiteout(found)?,
         };
         if !good || same_object(renaming.old(), found) {
             return Err(ESTALE);

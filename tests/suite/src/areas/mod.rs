@@ -96,6 +96,7 @@ areas! {
     remove,
     rename,
     rename_flags,
+    whiteouts,
     redirect_lookup,
     redirect_rename,
     rename_dir,

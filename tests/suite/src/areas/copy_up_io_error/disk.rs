@@ -29,10 +29,17 @@ impl Disk {
     /// Makes a filesystem of this type and mounts it.
     #[track_caller]
     pub fn new(bed: &Bed, kind: &'static str, size: u64) -> Self {
+        Self::with(bed, kind, size, &[])
+    }
+
+    /// As above, with more arguments for `mkfs`.
+    #[track_caller]
+    pub fn with(bed: &Bed, kind: &'static str, size: u64, arguments: &[&str]) -> Self {
         let image = bed.aside("disk");
         must("truncate", image.create("image", 0o600).set_len(size));
         let made = Command::new(format!("mkfs.{kind}"))
             .args(["-q", if kind == "ext4" { "-F" } else { "-f" }])
+            .args(arguments)
             .arg(image.at("image"))
             .output();
         let made = must(format_args!("run mkfs.{kind}"), made);
