@@ -361,8 +361,8 @@ impl FileOperations for RegularFile {
         if flags.has_unknown() {
             return Err(EINVAL);
         }
-        let in_upper = |file: &FileOf<Self>| file.inode().data().upper().is_some();
-        if flags.is_dedupe() && !(in_upper(from) && in_upper(to)) {
+        let in_upper = from.inode().data().upper().is_some();
+        if flags.is_dedupe() && !(in_upper && to.inode().data().upper_data().is_some()) {
             // It would be copied up to save space.
             return Err(EPERM);
         }

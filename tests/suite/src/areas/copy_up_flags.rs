@@ -66,10 +66,7 @@ fn append_only_is_kept(bed: &Bed) {
     m.append("low", b", more");
     assert_eq!(m.text("low"), "content, more");
     assert_append_only(&m, "low");
-    assert_eq!(
-        bed.upper.xattr("low", PROTATTR).as_deref(),
-        Some(&b"a"[..])
-    );
+    assert_eq!(bed.upper.xattr("low", PROTATTR).as_deref(), Some(&b"a"[..]));
     assert!(!flags(&bed.upper, "low").contains(IFlags::APPEND));
     let m = bed.remount_fresh();
     assert_append_only(&m, "low");
