@@ -6,7 +6,7 @@
 //! meant to depend on that, so what may have been copied up is copied up on both.
 
 use rustix::{
-    fs::{AtFlags, Timespec, Timestamps, CWD, UTIME_OMIT},
+    fs::{AtFlags, FileType, Timespec, Timestamps, CWD, UTIME_NOW, UTIME_OMIT},
     io::Errno,
 };
 
@@ -17,6 +17,13 @@ use crate::{
 
 /// Copies up what a step that was done may have copied up on one of the two.
 pub fn after(step: &Step, outcomes: &[Outcome; 2], sides: &[Side; 2]) {
+    if sides[0].has_option("metacopy=on") {
+        // C changes the time when it copies the data of a metacopy, which opening it does.
+        // rovl keeps it until something is written.
+        if let Some(path) = opened_for_writing(&step.op) {
+            touch(sides, path);
+        }
+    }
     match &step.op {
         // C copies a directory up before upper's filesystem finds that it cannot take the
         // place of one that is not empty. rovl looks first.
@@ -35,6 +42,55 @@ pub fn after(step: &Step, outcomes: &[Outcome; 2], sides: &[Side; 2]) {
             copy_up(sides, target);
         }
         _ => {}
+    }
+}
+
+/// What an operation opens for writing, whether it writes then or not.
+fn opened_for_writing(op: &Op) -> Option<&str> {
+    match op {
+        Op::Open { path, flags, .. }
+            if flags & (libc::O_ACCMODE | libc::O_TRUNC) as u32 != libc::O_RDONLY as u32 =>
+        {
+            Some(path)
+        }
+        Op::Create { path, .. }
+        | Op::Append { path, .. }
+        | Op::MapWrite { path, .. }
+        | Op::CopyRange { to: path, .. }
+        | Op::Clone { to: path, .. }
+        | Op::Write {
+            target: Target::Path(path),
+            ..
+        }
+        | Op::Truncate {
+            target: Target::Path(path),
+            ..
+        }
+        | Op::Allocate {
+            target: Target::Path(path),
+            ..
+        } => Some(path),
+        _ => None,
+    }
+}
+
+/// Sets the modification time to now, if it is a regular file.
+fn touch(sides: &[Side; 2], path: &str) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    for side in sides {
+        let path = side.tree.at(path);
+        let is_file = rustix::fs::stat(&path)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        if is_file {
+            let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::empty());
+        }
     }
 }
 

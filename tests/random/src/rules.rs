@@ -125,6 +125,7 @@ const EXCUSES: [Excuse; 4] = [
 /// Whether the lists of attributes of an object in C's upper layer and in rovl's may differ
 /// as they do.
 pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
+    let (c, rovl) = (&last_components(c, rovl), &last_components(rovl, c));
     let alone = |list: &str, other: &str| -> Vec<String> {
         list.split(' ')
             .filter(|attribute| !other.split(' ').any(|other| other == *attribute))
@@ -145,6 +146,25 @@ pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
         && alone(rovl, c)
             .iter()
             .all(|attribute| excused(attribute, |excuse| excuse.rovl_alone))
+}
+
+/// A list of attributes with the redirect as in the same directory, if that of the other list is
+/// so: a rename to another directory makes C write the whole path before it fails.
+fn last_components(list: &str, other: &str) -> String {
+    const REDIRECT: &str = "trusted.overlay.redirect=";
+    let is_relative = other
+        .split(' ')
+        .filter_map(|attribute| attribute.strip_prefix(REDIRECT))
+        .any(|path| !path.starts_with('/'));
+    list.split(' ')
+        .map(|attribute| match attribute.rsplit_once('/') {
+            Some((path, last)) if is_relative && path.starts_with(REDIRECT) => {
+                format!("{REDIRECT}{last}")
+            }
+            _ => attribute.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The rule for what came of a step on C and on rovl.
