@@ -26,7 +26,6 @@
 //! directory is that was renamed without a redirect.
 
 use crate::{
-    config::RedirectMode,
     copy_up::{copy_up, copy_up_data, Data},
     entry::OverlayInode,
     format::xattr::Attribute,
@@ -78,7 +77,6 @@ pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overl
     })?;
     tree.walk(&mut |visit| match visit {
         Visit::Enter(dentry) => copy_up(dentry),
-        // A metacopy would look for its data under its new name.
         Visit::Object(dentry) => copy_up_data(dentry, Data::Copy),
         Visit::Leave(dir) => tree.settle(dir),
     })?;
@@ -102,13 +100,11 @@ impl Size {
     /// Counts an object that is not in upper: `EXDEV` when there are too many.
     fn add(&mut self, dentry: &DentryOf<Overlay>) -> Result {
         let inode = dentry.inode_of().ok_or(ENOENT)?;
-        let is_file = inode.mode().is_reg();
-        let entry = inode.data();
-        if entry.upper().is_some() && !(is_file && entry.is_metacopy()) {
+        if inode.data().upper().is_some() {
             return Ok(());
         }
         self.objects = self.objects.saturating_add(1);
-        if is_file {
+        if inode.mode().is_reg() {
             let bytes = u64::try_from(inode.size()).unwrap_or(u64::MAX);
             self.bytes = self.bytes.saturating_add(bytes);
         }
@@ -146,8 +142,6 @@ struct Tree<'a> {
 impl Tree<'_> {
     /// Visits everything that may have something in lower layers.
     fn walk(&self, visit: &mut dyn FnMut(Visit<'_>) -> Result) -> Result {
-        let config = &self.top.super_data().config;
-        let has_metacopies = config.redirect_dir == RedirectMode::On;
         // An explicit stack: nothing bounds how deep directories are.
         let mut stack = KVec::new();
         self.enter(self.top.into(), visit, &mut stack)?;
@@ -163,7 +157,7 @@ impl Tree<'_> {
             open.next = open.next.saturating_add(1);
             let is_dir =
                 entry.d_type == FileType::Directory.as_dirent() || is_unknown_type(entry.d_type);
-            if entry.in_upper && !is_dir && !has_metacopies {
+            if entry.in_upper && !is_dir {
                 continue;
             }
             let child = self.with_locked(&open.dir, |dir| {
