@@ -403,6 +403,9 @@ impl Config {
             self.index = false;
             fc.warn(fmt!("falling back to index=off"));
         }
+        if self.xino == XinoMode::Auto {
+            self.xino = XinoMode::Off;
+        }
     }
 
     /// Shows what differs from a mount without options. `several` says that the

@@ -543,6 +543,13 @@ pub(crate) fn is_no_capability(err: Error) -> bool {
     err == ENODATA || err == EOPNOTSUPP || err == EINVAL
 }
 
+/// `XFS_SUPER_MAGIC`.
+const XFS: c_ulong = 0x5846_5342;
+
+/// The names under which xfs shows ACLs once more: as they are stored, whatever
+/// the owners' numbers are in its mount.
+const XFS_ACLS: [&CStr; 2] = [c"trusted.SGI_ACL_FILE", c"trusted.SGI_ACL_DEFAULT"];
+
 /// Copies all extended attributes but the overlay's own. The caller has write
 /// access.
 pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
@@ -568,6 +575,9 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
             .get(name.to_bytes_with_nul().len()..)
             .unwrap_or_default();
         if xattr::NAMESPACE.classify(name.to_bytes()) == NameClass::Private {
+            continue;
+        }
+        if from.dentry().super_block().magic() == XFS && XFS_ACLS.contains(&name) {
             continue;
         }
         if let CopyXattr::Discard = copy_up_xattr(from.dentry(), name)? {

@@ -7,7 +7,7 @@ use crate::{
     entry::OverlayInode,
     file::{self, RegularFile},
     index,
-    inode::{self, inode_operations},
+    inode::inode_operations,
     layered::Objects,
     layers::Upper,
     lookup::{self, fill_inode, is_whiteout},
@@ -29,7 +29,6 @@ use vfs::{
     cred::{with_creds, NewCred},
     dentry::{Child, Dentry, DentryOf},
     file_ops::TmpFile,
-    fileattr::FileAttr,
     inode::InodeOf,
     inode_ops::{RenameFlags, RenameLocks},
     mount::{IdMap, PathRef},
@@ -341,14 +340,6 @@ inode_operations!(Directory, {
 
     fn rmdir(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
         remove::remove(dir, child)
-    }
-
-    fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
-        inode::fileattr_get(dentry, attr)
-    }
-
-    fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
-        inode::fileattr_set(dentry, attr)
     }
 
     fn rename(

@@ -223,7 +223,7 @@ impl Entry {
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Dentry> {
         let upper = self.upper().map(|upper| &**upper).into_iter();
         let found = self.deferred.as_ref().and_then(|deferred| deferred.found());
-        let lower = Iterator::chain(self.lower().iter(), found.into_iter());
+        let lower = Iterator::chain(self.lower().iter(), found);
         Iterator::chain(upper, lower.map(|lower| &*lower.dentry))
     }
 

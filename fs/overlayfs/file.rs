@@ -84,6 +84,9 @@ const BACKING_FLAGS: u32 = flags::O_NOATIME;
 /// Flags that were acted upon when the file was opened.
 const OPEN_ONLY: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
 
+/// Flags of files that a volatile mount does not write through.
+const SYNC: u32 = flags::O_SYNC | flags::O_DSYNC;
+
 /// Whether opening with `open_flags` changes the file.
 fn changes(open_flags: u32) -> bool {
     let access = open_flags & flags::O_ACCMODE;
@@ -100,6 +103,9 @@ pub(crate) fn open_layer(
     let cred = &inode.super_data().cred;
     with_creds(cred, |_| {
         let mut open_flags = open_flags | BACKING_FLAGS;
+        if !inode.super_data().syncs_writes() {
+            open_flags &= !SYNC;
+        }
         if !may_open(path, open_flags)? {
             open_flags &= !flags::O_NOATIME;
         }
@@ -115,7 +121,10 @@ pub(crate) fn open_tmpfile(
     mode: Mode,
     cred: &Credential,
 ) -> Result<Pin<KBox<OpenRegular>>> {
-    let open_flags = user.flags() | BACKING_FLAGS;
+    let mut open_flags = user.flags() | BACKING_FLAGS;
+    if !user.dentry().super_data().syncs_writes() {
+        open_flags &= !SYNC;
+    }
     OpenRegular::new(BackingFile::open_tmpfile(
         user, open_flags, dir, mode, cred,
     )?)
@@ -125,7 +134,7 @@ pub(crate) fn open_tmpfile(
 /// has now.
 fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
     let backing = current(file)?;
-    backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY)?;
+    backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY | SYNC)?;
     Ok(backing)
 }
 
@@ -361,8 +370,8 @@ impl FileOperations for RegularFile {
         if flags.has_unknown() {
             return Err(EINVAL);
         }
-        let in_upper = |file: &FileOf<Self>| file.inode().data().upper().is_some();
-        if flags.is_dedupe() && !(in_upper(from) && in_upper(to)) {
+        let in_upper = from.inode().data().upper().is_some();
+        if flags.is_dedupe() && !(in_upper && to.inode().data().upper_data().is_some()) {
             // It would be copied up to save space.
             return Err(EPERM);
         }

@@ -183,6 +183,10 @@ pub(crate) fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
 /// See `InodeOperations::fileattr_set`.
 pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if attr.is_casefolded() != dentry.is_casefolded() {
+        // It would have to change in all layers.
+        return Err(EOPNOTSUPP);
+    }
     let _settled = copy_up::copy_up_for_change(dentry)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
@@ -310,6 +314,20 @@ macro_rules! inode_operations {
                 crate::inode::accessed(inode, nowait)
             }
 
+            fn fileattr_get(
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                attr: &mut vfs::fileattr::FileAttr,
+            ) -> Result {
+                crate::inode::fileattr_get(dentry, attr)
+            }
+
+            fn fileattr_set(
+                dentry: &vfs::dentry::DentryOf<crate::Overlay>,
+                attr: &mut vfs::fileattr::FileAttr,
+            ) -> Result {
+                crate::inode::fileattr_set(dentry, attr)
+            }
+
             $($more)*
         }
     };
@@ -324,13 +342,5 @@ inode_operations!(Regular, {
             inode: inode.data_path()?.inode()?,
             cred: &inode.super_data().cred,
         })
-    }
-
-    fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
-        fileattr_get(dentry, attr)
-    }
-
-    fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
-        fileattr_set(dentry, attr)
     }
 });

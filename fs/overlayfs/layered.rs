@@ -7,6 +7,7 @@
 //! and of files whose data is in a layer below (*metacopies*).
 
 use crate::{
+    casefold,
     config::RedirectMode,
     copy_up,
     entry::OverlayInode,
@@ -353,6 +354,7 @@ impl<'a> Search<'a> {
     /// Looks for the name at `place` of what is wanted. `None` is what the layer
     /// has nothing of that counts.
     fn one_name(&mut self, dir: PathRef<'_>, place: Range<usize>) -> Result<Option<ARef<Dentry>>> {
+        casefold::check(self.sb, dir.dentry())?;
         let bytes = self.wanted.as_bytes();
         let is_last_name = place.end == bytes.len();
         let name = Name::new(bytes.get(place.clone()).ok_or(EIO)?);
@@ -369,7 +371,7 @@ impl<'a> Search<'a> {
             }
             return Ok(None);
         };
-        if dentry.is_weird() || dentry.is_casefolded() {
+        if dentry.is_weird() || casefold::check(self.sb, &dentry).is_err() {
             pr_warn!("lookup: unsupported object in a layer\n");
             return Err(EREMOTE);
         }

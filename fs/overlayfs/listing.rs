@@ -3,6 +3,7 @@
 //! The entries of a directory, merged from its layers.
 
 use crate::{
+    casefold::FoldedNames,
     entry::OverlayInode,
     identity::Fsid,
     lookup::{has_xattr_whiteouts, is_whiteout},
@@ -17,7 +18,8 @@ use vfs::{
     hash::NameHash,
     inode::InodeOf,
     mount::PathRef,
-    readdir::is_unknown_type, //
+    readdir::is_unknown_type,
+    super_block::SuperBlock, //
 };
 
 /// An entry of a merged directory.
@@ -66,7 +68,7 @@ impl Listing {
             let layer = u32::try_from(index).map_err(|_| EINVAL)?;
             listing.read_layer(source, layer)?;
         }
-        listing.merge(&sources)?;
+        listing.merge(dir.super_block(), &sources)?;
         Ok(listing)
     }
 
@@ -96,21 +98,28 @@ impl Listing {
 
     /// Leaves of each name the entry of the highest layer, which comes first, and
     /// none if that is a whiteout.
-    fn merge(&mut self, sources: &[Source<'_>]) -> Result {
+    fn merge(&mut self, overlay: &SuperBlock, sources: &[Source<'_>]) -> Result {
         let Self { entries, names, .. } = self;
+        let folded = if overlay.has_encoding() && sources.len() > 1 {
+            let names = entries.iter().map(|entry| name_in(names, entry));
+            Some(FoldedNames::new(overlay, names)?)
+        } else {
+            None
+        };
+        // What an entry is told apart by.
+        let key = |index: usize| match &folded {
+            Some(folded) => folded.get(index),
+            None => entries
+                .get(index)
+                .map_or(&[][..], |entry| name_in(names, entry)),
+        };
         let mut seen = Seen::new(if sources.len() > 1 { entries.len() } else { 0 })?;
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
         for (index, entry) in entries.iter().enumerate() {
-            let name = name_in(names, entry);
-            if sources.len() > 1
-                && !seen.insert(index, name, |other| {
-                    entries
-                        .get(other)
-                        .map_or(&[], |entry| name_in(names, entry))
-                })?
-            {
+            if sources.len() > 1 && !seen.insert(index, key(index), key)? {
                 continue;
             }
+            let name = name_in(names, entry);
             let source = sources.get(entry.layer as usize).ok_or(EIO)?;
             if source.may_be_whiteout(entry) && source.is_whiteout(name)? {
                 continue;

@@ -3,6 +3,7 @@
 //! Finding an object in the stack of layers.
 
 use crate::{
+    casefold,
     entry::{inode_lock_class, OverlayInode},
     format::{
         opaque::{is_impure, Opaque},
@@ -269,6 +270,7 @@ pub(crate) fn fill_inode(
 
     let real = inode.real_path()?;
     let real_inode = real.inode()?;
+    casefold::check(inode.super_block(), real.dentry())?;
     let (mode, rdev, nlink) = (real_inode.mode(), real_inode.rdev(), real_inode.nlink());
     let flags = real_inode.flags();
     inode.copy_attr()?;
@@ -284,7 +286,7 @@ pub(crate) fn fill_inode(
         }
         _ => nlink,
     });
-    inode.set_flags(flags, InodeFlags::ATTRIBUTES);
+    inode.set_flags(flags, InodeFlags::ATTRIBUTES.union(InodeFlags::CASEFOLD));
     if inode.data().upper().is_some() {
         protattr::load(&inode)?;
     }

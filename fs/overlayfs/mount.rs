@@ -3,6 +3,7 @@
 //! Setting a mount up.
 
 use crate::{
+    casefold,
     config::Config,
     durability,
     export::{Export, Identify},
@@ -173,6 +174,7 @@ fn fill_super_as_mounter(
 
     sb.set_magic(MAGIC);
     sb.allow_large_files();
+    casefold::set_encoding(sb, context, fc)?;
     sb.set_dentry_operations();
     sb.set_xattr_handlers(xattr::HANDLERS);
     sb.set_posix_acl();

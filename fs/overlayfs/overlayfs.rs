@@ -36,6 +36,7 @@
 pub mod format;
 
 mod acl;
+mod casefold;
 mod config;
 mod copy_up;
 mod data;
@@ -64,6 +65,7 @@ mod origin;
 mod params;
 mod protattr;
 mod redirect;
+mod remote;
 mod remove;
 mod rename;
 mod super_block;

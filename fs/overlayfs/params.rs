@@ -3,6 +3,7 @@
 //! Mount options.
 
 use crate::{
+    casefold,
     config::{Config, Layers},
     format::{
         lowerdir::{Lowerdir, LowerdirError, LAYERS_MAX},
@@ -171,6 +172,7 @@ impl Context {
             }
             _ => Ok(()),
         }?;
+        casefold::check_layers(self, fc)?;
         let layers = Layers {
             upper: self.upper.is_some(),
             data_only: self.data_only > 0,
@@ -252,7 +254,7 @@ fn check(fc: &FsContext, key: &CStr, path: &Path) -> Result {
     if !dentry.is_dir() {
         return Err(fc.invalid(fmt!("{}: not a directory", show(key))));
     }
-    if dentry.is_weird() || dentry.is_casefolded() {
+    if dentry.is_weird() {
         return Err(fc.invalid(fmt!("{}: filesystem not supported", show(key))));
     }
     if matches!(key.to_bytes(), b"upperdir" | b"workdir") {

@@ -130,9 +130,7 @@ fn remove_from_upper(
         // What it shows is nothing, so what it has is whiteouts.
         Err(err) if err == ENOTEMPTY => {
             let target = current(dir, child, inode)?;
-            let temp = workdir::start_temp(upper)?.keep();
-            Renaming::start_dentries(dir, &target, upper.work()?, &temp, RenameFlags::NONE)?
-                .rename()?;
+            workdir::take(upper, dir, &target)?;
             workdir::discard_tree(upper, &target);
             Ok(())
         }
@@ -163,9 +161,14 @@ pub(crate) fn replace_by_whiteout(upper: &Upper, dir: PathRef<'_>, target: &Dent
     } else {
         RenameFlags::NONE
     };
-    let renamed = Renaming::start_dentries(upper.work()?, &whiteout, dir, target, flags)
-        .and_then(|renaming| renaming.rename());
-    if let Err(err) = renamed {
+    let work = upper.work()?;
+    let renaming = if target.is_negative() {
+        // The dentry of a name that is not there is not always one to be locked.
+        target.with_name(|name| Renaming::start_to_new_name(work, &whiteout, dir, name))
+    } else {
+        Renaming::start_dentries(work, &whiteout, dir, target, flags)
+    };
+    if let Err(err) = renaming.and_then(|renaming| renaming.rename()) {
         workdir::discard(upper, &whiteout);
         return Err(err);
     }

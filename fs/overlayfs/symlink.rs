@@ -8,6 +8,7 @@ use vfs::{
     attr::{SetAttr, Stat, StatFlags, StatMask},
     cred::with_creds,
     dentry::DentryOf,
+    fileattr::FileAttr,
     inode::InodeOf,
     inode_ops::{DelayedCall, InodeOperations, LinkTarget, XattrList},
     mount::{IdMap, Mount}, //
@@ -52,5 +53,13 @@ impl InodeOperations for Symlink {
 
     fn accessed(inode: &InodeOf<Overlay>, nowait: bool) -> Result {
         inode::accessed(inode, nowait)
+    }
+
+    fn fileattr_get(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        inode::fileattr_get(dentry, attr)
+    }
+
+    fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> Result {
+        inode::fileattr_set(dentry, attr)
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         workdir::{write_temp_name, INCOMPAT, INDEX, WORK}, //
     },
     layers::{Features, Upper},
+    remote,
     xattr, //
 };
 use kernel::{
@@ -26,7 +27,7 @@ use vfs::{
     dentry::{Dentry, Name},
     file::OpenFile,
     mount::PathRef,
-    namei::{Creating, Removing}, //
+    namei::{Creating, Removing, Renaming}, //
 };
 
 /// A work directory that was made.
@@ -49,6 +50,7 @@ pub(crate) fn make(fc: &FsContext, base: PathRef<'_>, config: &Config) -> Result
         fc.warn(fmt!("upperdir: filesystem does not support O_TMPFILE"));
     }
     let xattr = probe_xattr(fc, work);
+    remote::check(fc, base, work, xattr)?;
     if config.fsync == FsyncMode::Volatile {
         durability::mark_volatile(work)
             .map_err(|err| fc.error(err, fmt!("workdir: cannot make 'work/incompat/volatile'")))?;
@@ -222,14 +224,26 @@ static TEMP_ID: Atomic<u32> = Atomic::new(0);
 
 /// Locks a new name in the work directory. The caller has write access.
 pub(crate) fn start_temp(upper: &Upper) -> Result<Creating<'_>> {
+    with_temp_name(|name| {
+        let creating = Creating::start(upper.work()?, name)?;
+        if !creating.dentry().is_negative() {
+            return Err(ESTALE);
+        }
+        Ok(creating)
+    })
+}
+
+/// Moves an object of upper's directory `dir` to the work directory. The caller
+/// has write access.
+pub(crate) fn take(upper: &Upper, dir: PathRef<'_>, object: &Dentry) -> Result {
+    with_temp_name(|name| Renaming::start_to_new_name(dir, object, upper.work()?, name)?.rename())
+}
+
+fn with_temp_name<R>(f: impl FnOnce(Name<'_>) -> Result<R>) -> Result<R> {
     let id = TEMP_ID.fetch_add(1, ordering::Relaxed).wrapping_add(1);
     let mut buffer = Default::default();
     let name = write_temp_name(id, &mut buffer).map_err(|_| EINVAL)?;
-    let creating = Creating::start(upper.work()?, Name::new(name.to_bytes())?)?;
-    if !creating.dentry().is_negative() {
-        return Err(ESTALE);
-    }
-    Ok(creating)
+    f(Name::new(name.to_bytes())?)
 }
 
 /// Makes a directory opaque: what lower layers have under its name is hidden.

@@ -21,5 +21,6 @@
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/xattr.h>
+#include "../helpers/casefold.h"
 #include "../helpers/mapping.h"
 #include "../helpers/shims.h"

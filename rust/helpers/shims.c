@@ -355,11 +355,6 @@ void vfs_shim_seq_escape(struct seq_file *m, const char *text, const char *esc)
 	seq_escape(m, text, esc);
 }
 
-bool vfs_shim_has_encoding(const struct super_block *sb)
-{
-	return sb_has_encoding(sb);
-}
-
 /*
  * Asks a layer's filesystem whether @dentry is still good: 1, 0, or an error.
  * Not for RCU walks.

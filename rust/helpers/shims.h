@@ -53,7 +53,6 @@ bool vfs_shim_inode_is_new(struct inode *inode);
 bool vfs_shim_in_group_or_capable(struct mnt_idmap *idmap, struct inode *inode);
 struct dentry *vfs_shim_d_real(struct dentry *dentry, enum d_real_type type);
 void vfs_shim_seq_escape(struct seq_file *m, const char *text, const char *esc);
-bool vfs_shim_has_encoding(const struct super_block *sb);
 int vfs_shim_d_revalidate(struct dentry *dentry, unsigned int flags, bool weak);
 int vfs_shim_security_inode_copy_up(struct dentry *dentry, struct cred **cred);
 int vfs_shim_security_inode_copy_up_xattr(struct dentry *dentry, const char *name);

@@ -238,12 +238,6 @@ impl Dentry {
         self.flags() & raw::dentry_flags_DCACHE_OP_REAL != 0
     }
 
-    /// Whether it is a directory with case-folded names, see `IS_CASEFOLDED()`.
-    pub fn is_casefolded(&self) -> bool {
-        self.inode()
-            .is_some_and(|inode| inode.flags().is_casefolded())
-    }
-
     /// Whether the dentry cannot be in a layer: an object of no known kind, an
     /// automount point, or a filesystem with its own idea of names.
     pub fn is_weird(&self) -> bool {
@@ -398,12 +392,21 @@ impl<F: FileSystem> DentryOf<F> {
         }
     }
 
-    /// Gives a new, negative dentry its inode: see `d_instantiate()`.
+    /// Gives a new, negative dentry its inode: see `d_instantiate()`, and
+    /// `d_add()` for one that was not cached, as where names are case-folded.
     ///
     /// For the creating operations, which hold the parent's lock.
     pub fn instantiate(&self, inode: ARef<InodeOf<F>>) {
-        // SAFETY: The dentry is valid and the reference to the inode moves into it.
-        unsafe { raw::d_instantiate(self.as_ptr(), ARef::into_raw(inode).cast().as_ptr()) };
+        let inode = ARef::into_raw(inode).cast().as_ptr();
+        // SAFETY: The dentry is valid and negative, and the reference to the inode moves into it.
+        // Under the parent's lock nobody else makes a dentry of the name.
+        unsafe {
+            if self.is_unhashed() {
+                raw::d_add(self.as_ptr(), inode);
+            } else {
+                raw::d_instantiate(self.as_ptr(), inode);
+            }
+        }
     }
 
     /// Sets whether the dentry is checked at each use: it is when one of the

@@ -35,10 +35,11 @@ impl FileAttr {
     ///
     /// `ENOTTY` when it has no such attributes.
     pub fn get(&mut self, path: PathRef<'_>) -> Result {
-        path.check_ioctl(self.command(
+        self.check(
+            path,
             raw::vfs_const_FS_IOC_FSGETXATTR,
             raw::vfs_const_FS_IOC_GETFLAGS,
-        ))?;
+        )?;
         // SAFETY: All are valid.
         let ret = unsafe { raw::vfs_fileattr_get(path.dentry().as_ptr(), &mut self.0) };
         match to_result(ret) {
@@ -51,10 +52,11 @@ impl FileAttr {
     ///
     /// Takes the inode lock; the caller has write access to the mount.
     pub fn set(&mut self, path: PathRef<'_>) -> Result {
-        path.check_ioctl(self.command(
+        self.check(
+            path,
             raw::vfs_const_FS_IOC_FSSETXATTR,
             raw::vfs_const_FS_IOC_SETFLAGS,
-        ))?;
+        )?;
         // SAFETY: All are valid.
         to_result(unsafe {
             raw::vfs_fileattr_set(
@@ -65,12 +67,15 @@ impl FileAttr {
         })
     }
 
-    fn command(&self, extended: c_uint, flags: c_uint) -> c_uint {
-        if self.0.fsx_valid() {
-            extended
-        } else {
-            flags
+    /// Asks the security modules for the ioctl that does the same. What has no
+    /// ioctls, since opening it does something else, is checked by the function
+    /// itself alone.
+    fn check(&self, path: PathRef<'_>, extended: c_uint, flags: c_uint) -> Result {
+        let mode = path.inode()?.mode();
+        if !(mode.is_reg() || mode.is_dir()) {
+            return Ok(());
         }
+        path.check_ioctl(if self.0.fsx_valid() { extended } else { flags })
     }
 
     /// Asking for plain flags.
@@ -108,6 +113,11 @@ impl FileAttr {
     pub fn clear_protection(&mut self) {
         self.0.flags &= !PROTECTED;
         self.0.fsx_xflags &= !(raw::FS_XFLAG_APPEND | raw::FS_XFLAG_IMMUTABLE);
+    }
+
+    /// Whether names in the directory are case-folded.
+    pub fn is_casefolded(&self) -> bool {
+        self.0.flags & raw::FS_CASEFOLD_FL != 0
     }
 
     /// Whether there is a flag that is copied with an inode.

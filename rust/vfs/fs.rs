@@ -10,9 +10,7 @@ use crate::{
     inode::InodeBox,
     raw,
     rcu::RcuData,
-    super_block::{
-        NewSuperBlock, Options, RealKind, StatFs, SuperBlock, SuperBlockOf, SuperVTable,
-    },
+    super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf, SuperVTable},
 };
 use core::{cell::UnsafeCell, convert::Infallible, marker::PhantomData};
 use kernel::{
@@ -122,8 +120,19 @@ impl<F: FileSystem> DentryVTable<F> {
         ..unsafe { core::mem::zeroed() }
     };
 
-    pub(crate) const fn ops() -> &'static raw::dentry_operations {
-        &Self::OPS
+    /// As above, for a filesystem that has case-folded directories.
+    const CASEFOLD_OPS: raw::dentry_operations = raw::dentry_operations {
+        d_hash: Some(raw::vfs_shim_ci_d_hash),
+        d_compare: Some(raw::vfs_shim_ci_d_compare),
+        ..Self::OPS
+    };
+
+    pub(crate) const fn ops(casefold: bool) -> &'static raw::dentry_operations {
+        if casefold {
+            &Self::CASEFOLD_OPS
+        } else {
+            &Self::OPS
+        }
     }
 
     /// # Safety
@@ -178,12 +187,6 @@ impl<F: FileSystem> DentryVTable<F> {
             Err(err) => err.to_errno(),
         }
     }
-}
-
-/// Whether names of the filesystem may be case-folded.
-pub(crate) fn has_encoding(sb: &SuperBlock) -> bool {
-    // SAFETY: The super block is valid.
-    unsafe { raw::vfs_shim_has_encoding(sb.as_ptr()) }
 }
 
 /// Static memory for a filesystem type.
@@ -315,6 +318,7 @@ impl<F: FileSystem> Registration<F> {
                 F::kill_super(SuperBlockOf::from_raw(sb));
             }
             raw::kill_anon_super(sb);
+            raw::vfs_shim_unload_encoding(sb);
         }
     }
 }

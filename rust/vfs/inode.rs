@@ -316,6 +316,8 @@ impl InodeFlags {
     /// immutable.
     pub const ATTRIBUTES: Self =
         Self(raw::S_SYNC | raw::S_NOATIME | raw::S_APPEND | raw::S_IMMUTABLE);
+    /// Names in the directory are case-folded.
+    pub const CASEFOLD: Self = Self(raw::S_CASEFOLD);
     /// What keeps a file from being changed.
     pub const PROTECTED: Self = Self(raw::S_APPEND | raw::S_IMMUTABLE);
     /// Append-only.

@@ -412,6 +412,8 @@ impl<T: InodeOperations> VTable<T> {
         // SAFETY: See above.
         let (dir, child) = unsafe { (InodeOf::from_raw(dir), Child::from_raw(dentry)) };
         match T::lookup(dir, child) {
+            // A negative dentry would give its case to what is created later under the name.
+            Ok(None) if child.parent().is_casefolded() => core::ptr::null_mut(),
             Ok(inode) => {
                 let inode = inode.map_or(core::ptr::null_mut(), |inode| {
                     ARef::into_raw(inode).cast().as_ptr()

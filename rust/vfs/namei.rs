@@ -189,7 +189,20 @@ impl<'a> Creating<'a> {
             // The filesystem created something that it does not show.
             return Err(EIO);
         }
-        Ok(self.keep())
+        let (parent, mount) = (self.parent, self.mount);
+        let made = self.keep();
+        if !made.is_unhashed() {
+            return Ok(made);
+        }
+        // Filesystems do not cache what is not there where names are case-folded: the dentry that
+        // stands for the object is another one.
+        let dir = PathRef::new(mount, parent)?;
+        let found = made.with_name(|name| dir.lookup_positive(name))?;
+        match (found.inode(), made.inode()) {
+            (Some(found), Some(made)) if core::ptr::eq(found, made) => {}
+            _ => return Err(EIO),
+        }
+        Ok(found)
     }
 
     /// Creates a regular file.

@@ -70,9 +70,10 @@ impl SuperBlock {
         flags & raw::vfs_const_SB_NOSEC as c_ulong != 0
     }
 
-    /// Whether names may be case-folded, see `sb_has_encoding()`.
-    pub fn has_encoding(&self) -> bool {
-        crate::fs::has_encoding(self)
+    /// The number that tells what kind of filesystem it is.
+    pub fn magic(&self) -> c_ulong {
+        // SAFETY: The super block is valid; the number is set before it is shared.
+        unsafe { (*self.as_ptr()).s_magic }
     }
 
     /// Whether file handles of the filesystem can be decoded.
@@ -194,6 +195,10 @@ impl<F: FileSystem> NewSuperBlock<F> {
         }
     }
 
+    pub(crate) fn as_ptr(&self) -> *mut raw::super_block {
+        self.sb
+    }
+
     /// Installs the operations and the private data, once: inodes can be made
     /// from here. On failure of what follows, the data is dropped.
     pub fn set_data(&mut self, data: KBox<F::Super>) -> Result<&SuperBlockOf<F>> {
@@ -293,7 +298,10 @@ impl<F: FileSystem> NewSuperBlock<F> {
     /// Installs the operations on dentries.
     pub fn set_dentry_operations(&mut self) {
         // SAFETY: The super block is exclusive and the table is static.
-        unsafe { raw::set_default_d_op(self.sb, crate::fs::DentryVTable::<F>::ops()) };
+        unsafe {
+            let folds = raw::vfs_shim_has_encoding(self.sb);
+            raw::set_default_d_op(self.sb, crate::fs::DentryVTable::<F>::ops(folds));
+        }
     }
 
     /// Gives the filesystem its root: see `d_make_root()`.

@@ -21,6 +21,7 @@
 pub mod acl;
 pub mod attr;
 pub mod backing;
+pub mod casefold;
 pub mod context;
 pub mod cred;
 pub mod delayed_work;

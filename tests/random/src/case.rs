@@ -16,7 +16,7 @@ const EVERY: usize = 500;
 /// Whether the whole trees are compared after so many steps: more often in the beginning,
 /// when layers still differ in what happened to them.
 fn is_time_to_compare(steps: usize) -> bool {
-    steps % EVERY == 0 || steps < EVERY && steps >= 8 && steps.is_power_of_two()
+    steps % EVERY == 0 || (8..EVERY).contains(&steps) && steps.is_power_of_two()
 }
 
 /// Who made a lower layer.

@@ -15,6 +15,7 @@
 //! from elsewhere, and the layers, operations and arguments of a seed are not to depend on
 //! time or place.
 
+mod align;
 mod case;
 mod cli;
 mod creds;
@@ -25,6 +26,7 @@ mod exec;
 mod generate;
 mod known;
 mod matrix;
+mod moves;
 mod op;
 mod plant;
 mod report;

@@ -4,6 +4,8 @@
 //!
 //! Each rule says what it is about, why, and how the comparison goes on. The reasons in full
 //! are in Documentation/filesystems/rovl-differences.rst.
+//!
+//! What C refuses and rovl does is in [`crate::moves`].
 
 use rustix::io::Errno;
 
@@ -14,9 +16,6 @@ use crate::op::{Op, Outcome, Step, Target};
 pub enum Follow {
     /// They are the same.
     Nothing,
-    /// The rename is done back. Upper has another history then, and is not compared
-    /// any more.
-    RenameBack,
     /// The object has no name: all descriptors are closed, so that nothing is left of it.
     CloseAll,
 }
@@ -30,7 +29,7 @@ pub struct Rule {
     applies: fn(&Op, &Outcome, &Outcome) -> bool,
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 2] = [
     Rule {
         // rovl looks whether a directory is empty, C leaves that to upper's filesystem if it
         // alone has the directory. POSIX knows both errors; xfs has the other one.
@@ -40,14 +39,6 @@ const RULES: [Rule; 3] = [
             matches!(op, Op::Rename { .. })
                 && *c == Err(Errno::EXIST)
                 && *rovl == Err(Errno::NOTEMPTY)
-        },
-    },
-    Rule {
-        // Without redirect_dir C cannot record where a directory came from.
-        name: "rename of a lower directory",
-        follow: Follow::RenameBack,
-        applies: |op, c, rovl| {
-            matches!(op, Op::Rename { .. }) && *c == Err(Errno::XDEV) && rovl.is_ok()
         },
     },
     Rule {
@@ -93,7 +84,15 @@ struct Excuse {
     by_hand: bool,
 }
 
-const EXCUSES: [Excuse; 3] = [
+const EXCUSES: [Excuse; 4] = [
+    // C notes where a directory comes from before it knows that it cannot be renamed. A note
+    // that is needed is noticed without: lower objects would be missed after the next mount.
+    Excuse {
+        attribute: "trusted.overlay.redirect=",
+        c_alone: true,
+        rovl_alone: false,
+        by_hand: false,
+    },
     // The mark says only that listings have to look numbers up, which are compared. C marks
     // the parent of whatever it copies up; rovl does not if the copy has no origin, as that
     // of a file with several links. C removes the mark when it lists a directory that
@@ -126,6 +125,7 @@ const EXCUSES: [Excuse; 3] = [
 /// Whether the lists of attributes of an object in C's upper layer and in rovl's may differ
 /// as they do.
 pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
+    let (c, rovl) = (&last_components(c, rovl), &last_components(rovl, c));
     let alone = |list: &str, other: &str| -> Vec<String> {
         list.split(' ')
             .filter(|attribute| !other.split(' ').any(|other| other == *attribute))
@@ -146,6 +146,25 @@ pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
         && alone(rovl, c)
             .iter()
             .all(|attribute| excused(attribute, |excuse| excuse.rovl_alone))
+}
+
+/// A list of attributes with the redirect as in the same directory, if that of the other list is
+/// so: a rename to another directory makes C write the whole path before it fails.
+fn last_components(list: &str, other: &str) -> String {
+    const REDIRECT: &str = "trusted.overlay.redirect=";
+    let is_relative = other
+        .split(' ')
+        .filter_map(|attribute| attribute.strip_prefix(REDIRECT))
+        .any(|path| !path.starts_with('/'));
+    list.split(' ')
+        .map(|attribute| match attribute.rsplit_once('/') {
+            Some((path, last)) if is_relative && path.starts_with(REDIRECT) => {
+                format!("{REDIRECT}{last}")
+            }
+            _ => attribute.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The rule for what came of a step on C and on rovl.

@@ -28,10 +28,10 @@ pub fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let (mut passed, mut failed) = (0, 0);
     for fs in &options.fs {
         for set in &options.sets {
-            if run_set(options, fs, set, start)? {
-                passed += 1;
-            } else {
-                failed += 1;
+            match run_set(options, fs, set, start)? {
+                Some(true) => passed += 1,
+                Some(false) => failed += 1,
+                None => {}
             }
         }
     }
@@ -69,13 +69,14 @@ fn name(bench: &Bench) -> String {
     )
 }
 
-/// All seeds of one set on one filesystem, up to the first that differs.
+/// All seeds of one set on one filesystem, up to the first that differs; nothing if there was
+/// no time for any.
 fn run_set(
     options: &Options,
     fs: &Path,
     set: &OptionSet,
     start: Instant,
-) -> Result<bool, Box<dyn Error>> {
+) -> Result<Option<bool>, Box<dyn Error>> {
     let bench = bench(options, fs, set);
     let name = name(&bench);
     let mut counts = Counts::default();
@@ -91,18 +92,22 @@ fn run_set(
             Verdict::Same => {}
             Verdict::Refused(driver) => {
                 println!("ok {name} # SKIP {driver} refuses the options");
-                return Ok(true);
+                return Ok(Some(true));
             }
             Verdict::Different(_) => {
                 println!("not ok {name}: seed {seed}");
                 show(&bench, trial, options.shrink)?;
                 println!("#   again: {}", repeat(&bench, seed, options.operations));
-                return Ok(false);
+                return Ok(Some(false));
             }
         }
     }
+    if counts.seeds == 0 {
+        println!("# {name}: not run");
+        return Ok(None);
+    }
     println!("ok {name} # {}", counts.show());
-    Ok(true)
+    Ok(Some(true))
 }
 
 /// Shrinks and prints.

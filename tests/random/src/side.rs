@@ -33,6 +33,8 @@ pub struct Side {
     work: PathBuf,
     options: String,
     mounted: bool,
+    /// Whether rovl is told to refuse what C refuses.
+    pub as_c_does: bool,
 }
 
 impl Side {
@@ -66,12 +68,18 @@ impl Side {
             work,
             options: all,
             mounted: false,
+            as_c_does: true,
         })
     }
 
     /// Mounts it.
     pub fn mount(&mut self) -> Result<(), Errno> {
-        let options = CString::new(self.options.as_str()).map_err(|_| Errno::INVAL)?;
+        let more = if self.as_c_does && self.driver == "rovl" {
+            ",rename_dir=exdev"
+        } else {
+            ""
+        };
+        let options = CString::new(format!("{}{more}", self.options)).map_err(|_| Errno::INVAL)?;
         mount(
             "random",
             &self.tree.root,

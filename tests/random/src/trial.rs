@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeMap, error::Error, fs};
 
-use rustix::{fs::RenameFlags, io::Errno};
+use rustix::io::Errno;
 
 use crate::{
+    align,
     case::{self, Case, Plan},
     dump::{self, Dump, View},
-    errno, exec,
+    errno, exec, moves,
     op::{Op, Outcome, Step},
     rules::{self, Follow},
     side::Side,
@@ -55,7 +56,6 @@ pub fn run(bench: &Bench, plan: &Plan<'_>) -> Result<Trial, Box<dyn Error>> {
         stage,
         outcomes: Vec::new(),
         rules: BTreeMap::new(),
-        uppers_are_comparable: true,
         swapped: false,
         by_hand: !case.upper.is_empty(),
     };
@@ -80,7 +80,6 @@ struct Running {
     stage: Stage,
     outcomes: Vec<[Outcome; 2]>,
     rules: BTreeMap<&'static str, usize>,
-    uppers_are_comparable: bool,
     swapped: bool,
     /// Whether upper was not empty when first mounted.
     by_hand: bool,
@@ -139,7 +138,25 @@ impl Running {
         self.compare()?;
         // What is left in the caches is not all that there is.
         self.remount(false)?;
-        self.compare()
+        self.compare()?;
+        self.move_directories()
+    }
+
+    /// What C refuses, on the overlay that is rovl's, when nothing is to be compared any more.
+    fn move_directories(&mut self) -> Result<(), Verdict> {
+        let Some((_, rovl)) = self.c_and_rovl() else {
+            return Ok(());
+        };
+        let side = &mut self.stage.sides[rovl];
+        side.as_c_does = false;
+        if let Err(error) = side.unmount().and_then(|()| side.mount()) {
+            let lines = vec![format!("{}: {}", side.driver, errno::name(error))];
+            return different("mount without the options to do as C does", lines);
+        }
+        match moves::try_some(side) {
+            Some((what, lines)) => different(&what, lines),
+            None => Ok(()),
+        }
     }
 
     fn mount(&mut self, may_refuse: bool) -> Result<(), Verdict> {
@@ -192,7 +209,7 @@ impl Running {
                 let lines = dump::differences(
                     (&format!("{} before", names[side]), &before[side]),
                     (&format!("{} after", self.names()[side]), &after[side]),
-                    |field, _, _| field == "ino" && !numbers_are_kept,
+                    |field, _, _| matches!(field, "ino" | "one with") && !numbers_are_kept,
                 );
                 different("one upper layer by both drivers", lines)?;
             }
@@ -208,13 +225,16 @@ impl Running {
             .each_mut()
             .map(|side| exec::step(&mut side.tree, step));
         self.outcomes.push(outcomes.clone());
+        if self.c_and_rovl().is_some() {
+            align::after(step, &outcomes, &self.stage.sides);
+        }
         if outcomes[0] == outcomes[1] {
             return Ok(());
         }
-        let rule = self.c_and_rovl().and_then(|(c, rovl)| {
-            rules::find(step, &outcomes[c], &outcomes[rovl]).map(|rule| (rule, rovl))
-        });
-        let Some((rule, rovl)) = rule else {
+        let rule = self
+            .c_and_rovl()
+            .and_then(|(c, rovl)| rules::find(step, &outcomes[c], &outcomes[rovl]));
+        let Some(rule) = rule else {
             let names = self.names();
             let lines = (0..2)
                 .map(|side| format!("{}: {}", names[side], crate::op::show(&outcomes[side])))
@@ -222,30 +242,9 @@ impl Running {
             return different(&step.to_string(), lines);
         };
         *self.rules.entry(rule.name).or_default() += 1;
-        match (rule.follow, &step.op) {
-            (Follow::Nothing, _) => {}
-            (Follow::RenameBack, Op::Rename { from, to, flags }) => {
-                let flags = RenameFlags::from_bits_retain(*flags) & RenameFlags::EXCHANGE;
-                let tree = &self.stage.sides[rovl].tree;
-                let back = rustix::fs::renameat_with(
-                    rustix::fs::CWD,
-                    tree.at(to),
-                    rustix::fs::CWD,
-                    tree.at(from),
-                    flags,
-                );
-                self.uppers_are_comparable = false;
-                if let Err(error) = back {
-                    different(
-                        &format!("{step}, and back"),
-                        vec![format!("rovl: {}", errno::name(error))],
-                    )?;
-                }
-            }
-            _ => {
-                for side in &mut self.stage.sides {
-                    side.tree.close_all();
-                }
+        if rule.follow == Follow::CloseAll {
+            for side in &mut self.stage.sides {
+                side.tree.close_all();
             }
         }
         Ok(())
@@ -272,9 +271,6 @@ impl Running {
 
     fn compare(&self) -> Result<(), Verdict> {
         self.compare_by("overlays", Side::dump, |_, _, _| false)?;
-        if !self.uppers_are_comparable {
-            return Ok(());
-        }
         let c_and_rovl = self.c_and_rovl();
         let excuse = |field: &str, one: &str, two: &str| match c_and_rovl {
             // Once drivers were swapped, each upper layer is the work of both.

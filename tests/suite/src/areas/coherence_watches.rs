@@ -192,20 +192,22 @@ fn inotify_of_reads_by_an_old_descriptor(bed: &Bed) {
 }
 
 /// What fanotify reports.
-struct Event {
-    mask: u64,
+pub struct Event {
+    /// What happened.
+    pub mask: u64,
     /// The numbers of what the event's descriptor is of, if it has one.
     of: Option<(u64, u64)>,
     /// Further information.
-    more: Vec<u8>,
+    pub more: Vec<u8>,
 }
 
 /// A group of fanotify with one mark.
-struct Fanotify(File);
+pub struct Fanotify(File);
 
 impl Fanotify {
+    /// Makes a group with these flags, and a mark with these.
     #[track_caller]
-    fn of(path: &Path, group: u32, mark: u32, events: u64) -> Self {
+    pub fn of(path: &Path, group: u32, mark: u32, events: u64) -> Self {
         let group = libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | group;
         let failed = |what: &str| panic!("{what}: {}", std::io::Error::last_os_error());
         // SAFETY: the call takes no memory.
@@ -235,7 +237,7 @@ impl Fanotify {
 
     /// What happened since the last call.
     #[track_caller]
-    fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<Event> {
         const HEADER: usize = 24;
 
         let mut events = Vec::new();

@@ -3,14 +3,13 @@
 //! File flags and project numbers of a file that is copied up, at once or its
 //! data after its attributes.
 
-use std::os::fd::AsRawFd;
-
 use rustix::fs::{ioctl_getflags, ioctl_setflags, unlink, IFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
+use crate::support::file_attr::{extended, try_set_extended, Extended};
 use crate::support::metacopy::{assert_with_data, assert_without_data, ON};
 use crate::support::must::{must, refused, same_bytes};
 
@@ -66,10 +65,7 @@ fn append_only_is_kept(bed: &Bed) {
     m.append("low", b", more");
     assert_eq!(m.text("low"), "content, more");
     assert_append_only(&m, "low");
-    assert_eq!(
-        bed.upper.xattr("low", PROTATTR).as_deref(),
-        Some(&b"a"[..])
-    );
+    assert_eq!(bed.upper.xattr("low", PROTATTR).as_deref(), Some(&b"a"[..]));
     assert!(!flags(&bed.upper, "low").contains(IFlags::APPEND));
     let m = bed.remount_fresh();
     assert_append_only(&m, "low");
@@ -138,38 +134,11 @@ fn flags_are_kept_by_the_data(bed: &Bed) {
     }
 }
 
-/// `struct fsxattr`.
-#[repr(C)]
-#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
-struct Extended {
-    flags: u32,
-    extent_size: u32,
-    extents: u32,
-    project: u32,
-    cow_extent_size: u32,
-    padding: [u8; 8],
-}
-
-const FS_IOC_FSGETXATTR: libc::Ioctl = 0x801c_581f;
-const FS_IOC_FSSETXATTR: libc::Ioctl = 0x401c_5820;
 const FS_XFLAG_IMMUTABLE: u32 = 0x8;
 
 #[track_caller]
-fn extended(dir: &Dir, name: &str) -> Extended {
-    let mut extended = Extended::default();
-    let file = dir.open_read(name);
-    // SAFETY: the kernel fills the structure.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut extended) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    extended
-}
-
-#[track_caller]
 fn set_extended(dir: &Dir, name: &str, extended: Extended) {
-    let file = dir.open_read(name);
-    // SAFETY: the kernel reads the structure.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSSETXATTR, &raw const extended) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    must("FS_IOC_FSSETXATTR", try_set_extended(dir, name, &extended));
 }
 
 fn immutable_by_extended_flags(bed: &Bed) {
@@ -178,10 +147,10 @@ fn immutable_by_extended_flags(bed: &Bed) {
         bed.lower.file(name, &content);
         let m = bed.mount_with(options);
         let mut new = extended(&m, name);
-        new.flags |= FS_XFLAG_IMMUTABLE;
+        new.xflags |= FS_XFLAG_IMMUTABLE;
         set_extended(&m, name, new);
-        assert_eq!(extended(&m, name).flags & FS_XFLAG_IMMUTABLE, 8);
-        assert_eq!(extended(&bed.upper, name).flags & FS_XFLAG_IMMUTABLE, 0);
+        assert_eq!(extended(&m, name).xflags & FS_XFLAG_IMMUTABLE, 8);
+        assert_eq!(extended(&bed.upper, name).xflags & FS_XFLAG_IMMUTABLE, 0);
         assert!(flags(&m, name).contains(IFlags::IMMUTABLE));
         refused(Errno::PERM, unlink(m.at(name)));
         set_extended(&m, name, extended(&bed.upper, name));

@@ -401,7 +401,10 @@ fn added_by_descriptor(bed: &Bed) {
     let layers = Layers::new(bed);
     layers.data[0].file("blob", pattern(1, SIZE));
     make(&bed.lower, "low", SIZE as u64, Some("/blob"));
-    let context = must("fsopen", fsopen(bed.fs.as_str(), FsOpenFlags::FSOPEN_CLOEXEC));
+    let context = must(
+        "fsopen",
+        fsopen(bed.fs.as_str(), FsOpenFlags::FSOPEN_CLOEXEC),
+    );
     for (key, dir) in [("lowerdir+", &bed.lower), ("datadir+", &layers.data[0])] {
         let file = dir.open("", OFlags::PATH | OFlags::DIRECTORY);
         must(key, fsconfig_set_fd(context.as_fd(), key, file.as_fd()));
@@ -458,8 +461,16 @@ fn too_few_layers(bed: &Bed) {
     let layers = Layers::new(bed);
     refuse(bed, Errno::INVAL, &format!("::{}", layers.data[0]));
     refuse(bed, Errno::INVAL, &format!("{}::", bed.lower));
-    refuse(bed, Errno::INVAL, &format!("{}:::{}", bed.lower, layers.data[0]));
-    refuse(bed, Errno::NOENT, &format!("{}::{}-missing", bed.lower, layers.data[0]));
+    refuse(
+        bed,
+        Errno::INVAL,
+        &format!("{}:::{}", bed.lower, layers.data[0]),
+    );
+    refuse(
+        bed,
+        Errno::NOENT,
+        &format!("{}::{}-missing", bed.lower, layers.data[0]),
+    );
 }
 
 fn a_regular_layer_cannot_follow(bed: &Bed) {

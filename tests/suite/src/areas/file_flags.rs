@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
+use crate::support::file_attr::extended;
 use crate::support::must::{must, refused};
 use crate::support::process::{as_user, USER};
 
@@ -69,35 +70,7 @@ fn are_shown(bed: &Bed) {
     assert!(!bed.upper.exists("low"));
 }
 
-/// `struct fsxattr`.
-#[repr(C)]
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Extended {
-    flags: u32,
-    extent_size: u32,
-    extents: u32,
-    project: u32,
-    cow_extent_size: u32,
-    padding: [u8; 8],
-}
-
-const FS_IOC_FSGETXATTR: libc::Ioctl = 0x801c_581f;
 const FS_XFLAG_NOATIME: u32 = 0x40;
-
-#[track_caller]
-fn extended(dir: &Dir, name: &str) -> Extended {
-    let mut extended = Extended::default();
-    let file = dir.open_read(name);
-    // SAFETY: the kernel fills the structure.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSGETXATTR, &raw mut extended) };
-    assert_eq!(
-        result,
-        0,
-        "FS_IOC_FSGETXATTR: {}",
-        std::io::Error::last_os_error()
-    );
-    extended
-}
 
 fn extended_flags_are_shown(bed: &Bed) {
     for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
@@ -108,7 +81,7 @@ fn extended_flags_are_shown(bed: &Bed) {
     for (layer, name) in [(&bed.lower, "low"), (&bed.upper, "up")] {
         let shown = extended(&m, name);
         assert_eq!(shown, extended(layer, name));
-        assert_eq!(shown.flags & FS_XFLAG_NOATIME, FS_XFLAG_NOATIME);
+        assert_eq!(shown.xflags & FS_XFLAG_NOATIME, FS_XFLAG_NOATIME);
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use rustix::fs::{fstat, FileType, OFlags};
 use rustix::io::Errno;
 
+use crate::areas::coherence_watches::{Event, Fanotify};
 use crate::areas::identity_views::{each, make_each};
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
@@ -41,6 +42,8 @@ tests! {
         that_lead_to_names_are_not_made,
         without_the_option_are_not_made,
         without_the_option_tell_objects_apart,
+        of_events_in_the_filesystem,
+        of_events_in_directories,
         copy_up_of_an_exported_lower;
 }
 
@@ -546,6 +549,72 @@ fn without_the_option_tell_objects_apart(bed: &Bed) {
     let files = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
     for (at, name) in files {
         assert_eq!(after[at], before[at], "{name}");
+    }
+}
+
+/// The handles that an event tells, in the order of their kinds.
+fn told(event: &Event) -> Vec<Handle> {
+    const FSID: usize = 8;
+
+    let mut handles = Vec::new();
+    let mut rest = &event.more[..];
+    while rest.len() > 4 {
+        let length = usize::from(u16::from_ne_bytes([rest[2], rest[3]]));
+        let (info, further) = rest.split_at(length);
+        let handle = &info[4 + FSID..];
+        let word = |at: usize| u32::from_ne_bytes(handle[at..at + 4].try_into().expect("word"));
+        let bytes = handle[8..][..word(0) as usize].to_vec();
+        handles.push(Handle {
+            kind: word(4) as i32,
+            bytes,
+        });
+        rest = further;
+    }
+    handles
+}
+
+fn of_events_in_the_filesystem(bed: &Bed) {
+    bed.lower.sub("dir").file("low", "content");
+    bed.upper.file("up", "content");
+    let m = bed.mount_with(index::EXPORT);
+    let watch = Fanotify::of(
+        m.path(),
+        libc::FAN_REPORT_FID,
+        libc::FAN_MARK_FILESYSTEM,
+        libc::FAN_MODIFY,
+    );
+    for name in ["dir/low", "up"] {
+        for _ in 0..2 {
+            m.append(name, b"!");
+            let events = watch.events();
+            assert_eq!(events.len(), 1, "{name}");
+            assert_eq!(told(&events[0]), [get(&m, name)], "{name}");
+            drop_caches();
+            assert_finds(&m, name, &told(&events[0])[0]);
+        }
+    }
+}
+
+fn of_events_in_directories(bed: &Bed) {
+    bed.lower.sub("dir").sub("inner").file("low", "");
+    bed.upper.sub("own");
+    let m = bed.mount_with(index::EXPORT);
+    let watch = Fanotify::of(
+        m.path(),
+        libc::FAN_REPORT_DFID_NAME,
+        libc::FAN_MARK_FILESYSTEM,
+        libc::FAN_CREATE | libc::FAN_DELETE | libc::FAN_ONDIR,
+    );
+    for dir in ["dir/inner", "own", ""] {
+        let before = get(&m, dir);
+        m.file(format!("{dir}/new").trim_start_matches('/'), "");
+        m.unlink(format!("{dir}/new").trim_start_matches('/'));
+        let events = watch.events();
+        assert!(!events.is_empty(), "'{dir}'");
+        for event in &events {
+            assert_eq!(told(event), [before.clone()], "'{dir}'");
+        }
+        assert_finds(&m, dir, &before);
     }
 }
 

@@ -14,7 +14,9 @@ use crate::support::acl;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
 use crate::support::image::CAPABILITY;
-use crate::support::metacopy::{assert_no_blocks, assert_with_data, assert_without_data, is_one, ON, REDIRECT};
+use crate::support::metacopy::{
+    assert_no_blocks, assert_with_data, assert_without_data, is_one, ON, REDIRECT,
+};
 use crate::support::must::{must, refused, same_bytes};
 use crate::support::process::as_user;
 
@@ -89,7 +91,8 @@ fn a_large_file(bed: &Bed) {
 
 fn changes_of_attributes_copy_no_data(bed: &Bed) {
     let (m, content) = many(bed);
-    let changes: &[(&str, &dyn Fn(&Dir, &str))] = &[
+    type Change = dyn Fn(&Dir, &str);
+    let changes: &[(&str, &Change)] = &[
         ("chmod", &|m, name| m.chmod(name, 0o600)),
         ("chown", &|m, name| m.chown(name, 12, 34)),
         ("utimensat", &|m, name| m.set_times(name, (1, 2), (3, 4))),
@@ -236,10 +239,7 @@ fn sparse(dir: &Dir, name: &str) -> [(u64, u64); 2] {
     must("write", file.write_all_at(&pattern(2, 65536), 3 << 20));
     must("ftruncate", file.set_len(4 << 20));
     must("fsync", file.sync_all());
-    [
-        (1 << 20, (1 << 20) + 65536),
-        (3 << 20, (3 << 20) + 65536),
-    ]
+    [(1 << 20, (1 << 20) + 65536), (3 << 20, (3 << 20) + 65536)]
 }
 
 fn holes_stay_holes(bed: &Bed) {
@@ -462,7 +462,10 @@ fn a_link_of_a_renamed_file(bed: &Bed) {
     let (m, content) = one(bed);
     m.sub("dir");
     m.rename("low", "renamed");
-    must("link", rustix::fs::link(m.at("renamed"), m.at("dir/linked")));
+    must(
+        "link",
+        rustix::fs::link(m.at("renamed"), m.at("dir/linked")),
+    );
     assert_eq!(redirect(bed, "dir/linked").as_deref(), Some("/low"));
     m.unlink("renamed");
     assert_survives(bed, "dir/linked", &content);

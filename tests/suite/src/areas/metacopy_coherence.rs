@@ -75,7 +75,10 @@ fn descriptors(bed: &Bed) {
     must("truncate", writer.set_len(20_000));
     content.truncate(20_000);
     assert_reads(bed, &files, &content, "truncated");
-    let stats: Vec<_> = files.iter().map(|file| must("fstat", fstat(file))).collect();
+    let stats: Vec<_> = files
+        .iter()
+        .map(|file| must("fstat", fstat(file)))
+        .collect();
     assert!(stats.iter().all(|stat| stat.st_size == 20_000));
     assert!(stats.iter().all(|stat| stat.st_mode & 0o7777 == 0o600));
     assert!(stats.iter().all(|stat| stat.st_ino == stats[0].st_ino));
@@ -212,7 +215,10 @@ fn extents_are_those_of_the_data(bed: &Bed) {
     must("fsync", m.open_rw("low").sync_all());
     let upper = bed.upper.open_read("low");
     for file in [&before, &between] {
-        assert_eq!(must("fiemap", extents(file)), must("fiemap", extents(&upper)));
+        assert_eq!(
+            must("fiemap", extents(file)),
+            must("fiemap", extents(&upper))
+        );
         assert_eq!(data_ranges(file), data_ranges(&upper));
     }
 }

@@ -95,7 +95,11 @@ fn a_chain_through_layers(bed: &Bed) {
     let content = pattern(1, SIZE);
     bed.below(3).file("low", &content);
     for depth in [2, 1, 0] {
-        let layer = if depth == 0 { bed.lower.clone() } else { bed.below(depth) };
+        let layer = if depth == 0 {
+            bed.lower.clone()
+        } else {
+            bed.below(depth)
+        };
         make(&layer, "low", SIZE as u64, None);
         layer.chmod("low", 0o640 | depth as u32);
         layer.chown("low", depth as u32, 5);

@@ -44,6 +44,7 @@ tests! {
         mappings,
         numbers_stay,
         names_of_one_file,
+        names_of_an_indexed_file,
         a_deep_tree,
         many_files,
         redirects_in_it,
@@ -515,6 +516,26 @@ fn names_of_one_file(bed: &Bed) {
         assert_eq!(bed.mnt.text("moved/new"), "new, more");
         bed.remount_fresh();
     }
+}
+
+fn names_of_an_indexed_file(bed: &Bed) {
+    bed.lower.sub("dir").file("one", "content");
+    bed.lower.join("dir").link("one", "two");
+    let mount = || {
+        let options = format!("{},index=on", bed.options());
+        must("mount", bed.try_mount(&options))
+    };
+    let m = mount();
+    m.rename("dir", "moved");
+    m.append("moved/one", b", more");
+    for _ in 0..2 {
+        assert_eq!(bed.mnt.text("moved/two"), "content, more");
+        let [one, two] = ["moved/one", "moved/two"].map(|name| bed.mnt.stat(name));
+        assert_eq!((one.st_nlink, one.st_ino), (2, two.st_ino));
+        bed.umount();
+        mount();
+    }
+    assert_pure(bed, "moved");
 }
 
 fn a_deep_tree(bed: &Bed) {

@@ -76,12 +76,18 @@ fn digests_are_written(bed: &Bed) {
 fn digests_are_written_of_files_not_in_the_cache(bed: &Bed) {
     let digest = lower(&bed.lower, "low", SHA256);
     must("sync", std::fs::File::open("/").map(|_| rustix::fs::sync()));
-    must("drop caches", std::fs::write("/proc/sys/vm/drop_caches", "3"));
+    must(
+        "drop caches",
+        std::fs::write("/proc/sys/vm/drop_caches", "3"),
+    );
     let m = bed.mount_with(&with("on"));
     m.chown("low", 1, 2);
     let want = metacopy(SHA256, &digest);
     assert_eq!(bed.upper.xattr("low", METACOPY), Some(want));
-    must("drop caches", std::fs::write("/proc/sys/vm/drop_caches", "3"));
+    must(
+        "drop caches",
+        std::fs::write("/proc/sys/vm/drop_caches", "3"),
+    );
     same_bytes("low", &m.read("low"), &pattern(1, SIZE));
 }
 
@@ -302,7 +308,11 @@ fn truncation_needs_the_digest_too(bed: &Bed) {
 }
 
 fn shown_options(bed: &Bed) {
-    for (mode, want) in [("off", None), ("on", Some("on")), ("require", Some("require"))] {
+    for (mode, want) in [
+        ("off", None),
+        ("on", Some("on")),
+        ("require", Some("require")),
+    ] {
         let m = bed.mount_with(&with(mode));
         let mounts = must("read mounts", std::fs::read_to_string("/proc/self/mounts"));
         let line = mounts

@@ -39,15 +39,20 @@ const BTRFS: Pair = pair("btrfs", "btrfs");
 const MIXED: Pair = pair("ext4", "tmpfs");
 const EROFS: Pair = pair("erofs", "ext4");
 const SQUASHFS: Pair = pair("squashfs", "tmpfs");
+const TMPFS_CI: Pair = pair("tmpfs-ci", "tmpfs-ci");
+const EXT4_CI: Pair = pair("ext4-ci", "ext4-ci");
+const MIXED_CI: Pair = pair("ext4-ci", "tmpfs-ci");
 
 /// Every combination, in the order in which they run.
-pub const ALL: &[Pair] = &[TMPFS, MIXED, EXT4, XFS, BTRFS, EROFS, SQUASHFS];
+pub const ALL: &[Pair] = &[
+    TMPFS, MIXED, EXT4, XFS, BTRFS, EROFS, SQUASHFS, TMPFS_CI, MIXED_CI, EXT4_CI,
+];
 
 /// The number by which `statfs` tells a layer filesystem.
 pub fn magic(name: &str) -> Option<i64> {
     Some(match name {
-        "tmpfs" => 0x0102_1994,
-        "ext4" => 0xef53,
+        "tmpfs" | "tmpfs-ci" => 0x0102_1994,
+        "ext4" | "ext4-ci" => 0xef53,
         "xfs" => 0x5846_5342,
         "btrfs" => 0x9123_683e,
         "erofs" => 0xe0f5_e1e2,
@@ -121,6 +126,11 @@ pub const VERITY: Selection = Selection {
 };
 /// What works on the fixed tree, and so on read-only images too.
 pub const IMAGES_TOO: Selection = Selection {
-    full: ALL,
+    full: &[TMPFS, MIXED, EXT4, XFS, BTRFS, EROFS, SQUASHFS],
     quick: &[EXT4, EROFS, SQUASHFS],
+};
+/// What needs filesystems that can have case-folded directories.
+pub const CASEFOLD: Selection = Selection {
+    full: &[TMPFS_CI, MIXED_CI, EXT4_CI],
+    quick: &[EXT4_CI],
 };
