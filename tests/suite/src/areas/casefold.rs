@@ -71,7 +71,7 @@ fn is_folded(dir: &Dir, name: &str) -> bool {
 
 /// Has all layers, which are empty, fold names.
 #[track_caller]
-fn fold(bed: &Bed, lowers: usize) {
+pub fn fold(bed: &Bed, lowers: usize) {
     for depth in 0..lowers {
         set_folded(&bed.below(depth), "", true);
     }

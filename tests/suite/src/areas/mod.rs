@@ -115,7 +115,6 @@ areas! {
     privileges,
     file_flags,
     file_attr,
-    protection,
     casefold,
     odd_layers,
     statfs,
@@ -162,6 +161,8 @@ areas! {
     coherence_watches,
     format;
     between drivers:
+    protection,
+    casefold_interchange,
     interchange,
     index_interchange,
     redirect_interchange,
