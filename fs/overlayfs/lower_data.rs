@@ -21,7 +21,8 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{aref::ARef, atomic::ordering, SetOnce}, //
+    sync::{aref::ARef, atomic::ordering, SetOnce},
+    time::{delay::fsleep, Delta}, //
 };
 use vfs::{
     cred::with_creds,
@@ -73,8 +74,12 @@ pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
                     let err = err.to_errno();
                     pr_warn!("the data of a metacopy was not found: error {err}\n");
                 })?;
-            // If another task is faster, it has found the same.
-            deferred.found.populate(found);
+            // If another task is faster, it has found the same, and is about to have put it there.
+            if !deferred.found.populate(found) {
+                while deferred.found().is_none() {
+                    fsleep(Delta::from_micros(10));
+                }
+            }
             dentry.set_revalidation(entry.objects());
         }
     }

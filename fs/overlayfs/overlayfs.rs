@@ -24,8 +24,9 @@
 //! 7. memory maps (`mmap_lock`), which are only ever tried here. `mmap` opens
 //!    upper's file under it, by [`file::OpenRegular`]'s `opening`, and takes
 //!    nothing of the above. What is below it is told in [`vfs::mapping`]
-//! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers and the list of
-//!    pending switches are mutexes that are taken last, with nothing under them
+//! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers, the list of
+//!    pending switches and [`entry::Entry`]'s `redirect` [n] are mutexes that are
+//!    taken last, with nothing under them but spinlocks
 //!
 //! The data of a file is copied without 5, so that a frozen upper does not stop
 //! readers of a nested overlay. Nothing of a lower layer is locked but by the
