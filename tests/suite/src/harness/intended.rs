@@ -4,10 +4,13 @@
 //!
 //! Each line reads `[LOWER/UPPER/]AREA::TEST REASON`; with the layer
 //! filesystems in front, the line speaks of these only. A listed test has to
-//! fail: one that passes is a stale line.
+//! fail: one that passes is a stale line, unless the reason says that it is a race.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// How the reason begins for a test that fails at times.
+pub const RACE: &str = "race: ";
 
 /// Tests that must fail, with the reason.
 #[derive(Default)]
