@@ -408,6 +408,13 @@ impl Config {
         }
     }
 
+    /// Whether what is added to lower layers while they are not mounted is to be
+    /// shown: only if no feature depends on what they were.
+    pub(crate) fn lower_may_grow(&self) -> bool {
+        let redirects = self.redirect_dir == RedirectMode::On;
+        !(self.index || self.metacopy || redirects || self.xino == XinoMode::On)
+    }
+
     /// Shows what differs from a mount without options. `several` says that the
     /// layers are on several filesystems.
     pub(crate) fn show(&self, options: &Options<'_>, several: bool) {

@@ -81,6 +81,7 @@ fn make_in_upper(
         let dentry = object.make(creating, mode)?;
         // Lookups need not go below. Without, they find nothing there.
         let opaque = dentry.is_dir()
+            && !dir.super_data().config.lower_may_grow()
             && dir.data().is_merged()
             && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
         return Ok(Made { dentry, opaque });

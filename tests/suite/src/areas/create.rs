@@ -14,7 +14,8 @@ tests! {
         files_in_every_kind_of_directory,
         directories_in_every_kind_of_directory,
         a_file_over_a_whiteout,
-        a_directory_over_a_whiteout_shows_nothing_old;
+        a_directory_over_a_whiteout_shows_nothing_old,
+        a_directory_is_opaque_if_features_need_it;
     TWICE:
         every_type_over_a_whiteout,
         a_directory_over_a_removed_directory_of_two_layers,
@@ -282,5 +283,26 @@ fn two_hundred_files(bed: &Bed) {
     assert_eq!(m.names("dir").len(), 201);
     for number in 0..200 {
         assert_eq!(m.text(&format!("dir/{number}")), number.to_string());
+    }
+}
+
+/// Otherwise what is added to lower layers while they are not mounted is shown in it.
+fn a_directory_is_opaque_if_features_need_it(bed: &Bed) {
+    bed.lower.sub("both");
+    bed.upper.sub("both");
+    for (option, opaque) in [
+        ("redirect_dir=nofollow", false),
+        ("redirect_dir=on", true),
+        ("xino=on", true),
+    ] {
+        let m = must(
+            option,
+            bed.try_mount(&format!("{},{option}", bed.options())),
+        );
+        let name = format!("both/{option}");
+        m.sub(&name);
+        let value = bed.upper.xattr(&name, "trusted.overlay.opaque");
+        assert_eq!(value.is_some(), opaque, "with {option}");
+        bed.umount();
     }
 }
