@@ -185,7 +185,14 @@ fn outlive_rename(bed: &Bed) {
     bed.lower.sub("to");
     let m = bed.mount_with(index::EXPORT);
     let mut moved = Vec::new();
-    for name in ["low-file", "dir/symlink", "up-file", "up-dir", "own", "dir/fifo"] {
+    for name in [
+        "low-file",
+        "dir/symlink",
+        "up-file",
+        "up-dir",
+        "own",
+        "dir/fifo",
+    ] {
         let new = format!("to/{}", name.replace('/', "-"));
         moved.push((new.clone(), get(&m, name)));
         m.rename(name, &new);
@@ -386,7 +393,11 @@ fn of_objects_from_before(bed: &Bed) {
 }
 
 fn of_merged_directories_from_before(bed: &Bed) {
-    bed.lower.sub("dir").sub("inner").sub("below").file("low", "");
+    bed.lower
+        .sub("dir")
+        .sub("inner")
+        .sub("below")
+        .file("low", "");
     bed.mount().file("dir/new", "");
     let m = remount(bed, index::EXPORT);
     let names = ["dir", "dir/inner", "dir/inner/below", "dir/inner/below/low"].map(String::from);
@@ -433,7 +444,10 @@ fn of_the_root(bed: &Bed) {
 
 fn without_upper(bed: &Bed) {
     bed.lower.sub("dir").file("low", "content");
-    bed.below(1).sub("dir").sub("inner").file("below", "content");
+    bed.below(1)
+        .sub("dir")
+        .sub("inner")
+        .file("below", "content");
     let options = format!(
         "lowerdir={},redirect_dir=nofollow,nfs_export=on",
         bed.lowerdir()
@@ -546,7 +560,10 @@ fn without_the_option_tell_objects_apart(bed: &Bed) {
     }
     drop_caches();
     let after: Vec<_> = names.iter().map(fid).collect();
-    let files = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let files = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| !name.is_empty());
     for (at, name) in files {
         assert_eq!(after[at], before[at], "{name}");
     }

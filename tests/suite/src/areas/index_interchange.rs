@@ -99,7 +99,11 @@ fn counts_go_on(bed: &Bed) {
         } else {
             bed.mount_with(index::ON)
         };
-        assert_eq!(m.stat("a").st_nlink as u64, want, "remounted after step {at}");
+        assert_eq!(
+            m.stat("a").st_nlink as u64,
+            want,
+            "remounted after step {at}"
+        );
     }
     m.unlink("b");
     m.unlink("a");
@@ -137,7 +141,10 @@ fn compare(bed: &Bed, option: &str, more: impl Fn(&Dir)) {
     for (fs, name) in [(&bed.fs, "one"), (&bed.other, "two")] {
         let place = bed.aside(name);
         let (upper, work) = (place.sub("u"), place.sub("w"));
-        let options = format!("lowerdir={},upperdir={upper},workdir={work},{option}", bed.lower);
+        let options = format!(
+            "lowerdir={},upperdir={upper},workdir={work},{option}",
+            bed.lower
+        );
         let m = must("mount", bed.try_mount_at(fs, &options, &bed.mnt));
         work_on(&m);
         more(&m);

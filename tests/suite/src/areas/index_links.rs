@@ -160,7 +160,10 @@ fn by_descriptors_of_other_names(bed: &Bed) {
     let early = m.open_read("a");
     m.write_at("b", 0, b"CONTENT");
     let mut bytes = [0; 7];
-    must("pread", std::os::unix::fs::FileExt::read_exact_at(&early, &mut bytes, 0));
+    must(
+        "pread",
+        std::os::unix::fs::FileExt::read_exact_at(&early, &mut bytes, 0),
+    );
     assert_eq!(&bytes, b"CONTENT");
     m.chmod("c", 0o640);
     assert_eq!(must("fstat", fstat(&early)).st_mode & 0o777, 0o640);
@@ -199,7 +202,11 @@ fn numbers_in_listings(bed: &Bed) {
         let listed = crate::support::listing::all(&bed.mnt.open_read(""));
         for name in ["a", "b", "c"] {
             let entry = listed.iter().find(|entry| entry.name == name);
-            assert_eq!(entry.expect("listed").ino, bed.mnt.stat("a").st_ino, "{name}");
+            assert_eq!(
+                entry.expect("listed").ino,
+                bed.mnt.stat("a").st_ino,
+                "{name}"
+            );
         }
         remount(bed, index::ON);
     }
@@ -213,7 +220,13 @@ fn of_special_files_and_symlinks(bed: &Bed) {
     let names = ["link", "fifo", "char"];
     for name in names {
         let other = format!("{name}2");
-        let linked = linkat(CWD, bed.lower.at(name), CWD, bed.lower.at(&other), AtFlags::empty());
+        let linked = linkat(
+            CWD,
+            bed.lower.at(name),
+            CWD,
+            bed.lower.at(&other),
+            AtFlags::empty(),
+        );
         must("link", linked);
     }
     let m = bed.mount_with(index::ON);
@@ -357,12 +370,21 @@ fn broken_before_stay_broken(bed: &Bed) {
     bed.lower.link("a", "b");
     bed.mount().append("a", b"!");
     let m = remount(bed, index::ON);
-    assert_eq!((m.text("a"), m.text("b")), ("content!".into(), "content".into()));
+    assert_eq!(
+        (m.text("a"), m.text("b")),
+        ("content!".into(), "content".into())
+    );
     assert_ne!(m.stat("a").st_ino, m.stat("b").st_ino);
     m.append("b", b"?");
-    assert_eq!((m.text("a"), m.text("b")), ("content!".into(), "content?".into()));
+    assert_eq!(
+        (m.text("a"), m.text("b")),
+        ("content!".into(), "content?".into())
+    );
     let m = remount(bed, index::ON);
-    assert_eq!((m.text("a"), m.text("b")), ("content!".into(), "content?".into()));
+    assert_eq!(
+        (m.text("a"), m.text("b")),
+        ("content!".into(), "content?".into())
+    );
     assert_ne!(m.stat("a").st_ino, m.stat("b").st_ino);
 }
 
@@ -370,7 +392,10 @@ fn without_an_index_break(bed: &Bed) {
     three(bed).append("a", b"!");
     // What is in upper is known by its own name only.
     let m = remount(bed, "index=off");
-    assert_eq!((m.text("a"), m.text("b")), ("content!".into(), "content".into()));
+    assert_eq!(
+        (m.text("a"), m.text("b")),
+        ("content!".into(), "content".into())
+    );
     m.append("c", b"?");
     assert_eq!(m.text("b"), "content");
 }

@@ -77,12 +77,21 @@ fn another_lower_is_refused(bed: &Bed) {
     used(bed, index::ON);
     let other = bed.below(1);
     let options = |lower: &Dir, more: &str| {
-        format!("lowerdir={lower},upperdir={},workdir={},{more}", bed.upper, bed.work)
+        format!(
+            "lowerdir={lower},upperdir={},workdir={},{more}",
+            bed.upper, bed.work
+        )
     };
     refused(Errno::STALE, bed.try_mount(&options(&other, index::ON)));
-    must("mount without", bed.try_mount(&options(&other, "index=off")));
+    must(
+        "mount without",
+        bed.try_mount(&options(&other, "index=off")),
+    );
     bed.umount();
-    must("mount with its own", bed.try_mount(&options(&bed.lower, index::ON)));
+    must(
+        "mount with its own",
+        bed.try_mount(&options(&bed.lower, index::ON)),
+    );
 }
 
 fn another_upper_is_refused(bed: &Bed) {
@@ -104,8 +113,14 @@ fn layers_in_use_are_refused(bed: &Bed) {
         let options = format!("lowerdir={lower},upperdir={upper},workdir={work},{more}");
         bed.try_mount_at(&bed.fs, &options, &at)
     };
-    refused(Errno::BUSY, try_mount(&bed.lower, &bed.upper, &w2, index::ON));
-    refused(Errno::BUSY, try_mount(&bed.lower, &u2, &bed.work, index::ON));
+    refused(
+        Errno::BUSY,
+        try_mount(&bed.lower, &bed.upper, &w2, index::ON),
+    );
+    refused(
+        Errno::BUSY,
+        try_mount(&bed.lower, &u2, &bed.work, index::ON),
+    );
     refused(Errno::BUSY, try_mount(&bed.upper, &u2, &w2, index::ON));
     let inside = bed.upper.sub("inside");
     refused(Errno::BUSY, try_mount(&inside, &u2, &w2, index::ON));
@@ -348,7 +363,10 @@ fn falls_back_where_upper_has_no_handles(bed: &Bed) {
     must("mount ramfs", bed.try_mount_at("ramfs", "", &ramfs));
     let (upper, work) = (ramfs.sub("u"), ramfs.sub("w"));
     bed.lower.file("low", "content");
-    let options = format!("lowerdir={},upperdir={upper},workdir={work},nfs_export=on", bed.lower);
+    let options = format!(
+        "lowerdir={},upperdir={upper},workdir={work},nfs_export=on",
+        bed.lower
+    );
     let m = must("mount", bed.try_mount(&options));
     assert_off(&m);
     m.append("low", b"!");
