@@ -141,6 +141,10 @@ struct CopyUp<'a> {
 }
 
 /// Where the copy goes.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack"
+)]
 enum Place<'a> {
     /// To the name that it has, in this directory.
     Name(&'a InodeOf<Overlay>),
