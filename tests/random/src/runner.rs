@@ -139,6 +139,17 @@ fn repeat(bench: &Bench, seed: u64, operations: usize) -> String {
 pub fn self_test(options: &Options) -> Result<bool, Box<dyn Error>> {
     let fs = options.fs.first().ok_or("no filesystem")?;
     let (mut passed, mut failed) = (0, 0);
+    let bare = bench(options, fs, &matrix::named("default"));
+    match trial::run(&bare, &Plan::Random(options.seeds.0, 100))?.verdict {
+        Verdict::Same => {
+            println!("ok planted::nothing");
+            passed += 1;
+        }
+        _ => {
+            println!("not ok planted::nothing: there is a difference without");
+            failed += 1;
+        }
+    }
     for (name, plant) in plant::ALL {
         let mut bench = bench(options, fs, &matrix::named("default"));
         bench.plant = Some(plant);
