@@ -96,12 +96,7 @@ pub(crate) fn lookup(
             index::set_named_in_upper(&child);
         }
         index::complete(sb.data(), &mut objects)?;
-        let opaque = objects.opaque;
-        let inode = get_inode(sb, objects)?;
-        if opaque {
-            inode.data().set_opaque();
-        }
-        Ok(Some(inode))
+        get_inode(sb, objects).map(Some)
     })
 }
 
@@ -237,7 +232,7 @@ pub(crate) fn fill_inode(
         data,
         redirect,
         indexed,
-        ..
+        opaque,
     } = objects;
     let ino = match ino {
         Some(ino) => ino,
@@ -252,6 +247,10 @@ pub(crate) fn fill_inode(
     inode.data().set_lower(lower);
     if indexed {
         inode.data().set_indexed();
+    }
+    if opaque {
+        // Before others see the inode: they would merge what it hides.
+        inode.data().set_opaque();
     }
     *inode.data().redirect.lock() = redirect;
     if let Some(upper) = upper {

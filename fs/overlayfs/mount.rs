@@ -97,7 +97,7 @@ fn fill_super_as_mounter(
     if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
         config.without_xattr(fc);
     }
-    let handles = check_handles(context, fc, &mut config, upper.as_deref());
+    let handles = check_handles(context, fc, &mut config, upper.as_deref())?;
 
     let mut known = KVec::new();
     if let Some(upper) = &upper {
@@ -228,7 +228,7 @@ fn check_handles(
     fc: &FsContext,
     config: &mut Config,
     upper: Option<&Upper>,
-) -> bool {
+) -> Result<bool> {
     let mut all = true;
     if let Some(upper) = upper {
         all = handle::are_there(upper.mount().super_block());
@@ -271,12 +271,11 @@ fn check_handles(
             config.index = false;
             config.nfs_export = false;
         }
-        // Without memory for it the filesystem is not compared with those that follow.
         if index < merged {
-            let _ = filesystems.push(sb, GFP_KERNEL);
+            filesystems.push(sb, GFP_KERNEL)?;
         }
     }
-    all
+    Ok(all)
 }
 
 fn open_upper(

@@ -167,7 +167,7 @@ pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
 /// which a rename sets first: so what is read together belongs together.
 fn absolute(dentry: &DentryOf<Overlay>) -> Result<KVec<u8>> {
     let mut buffer = KVec::new();
-    buffer.resize(usize::from(params::redirect_max()), 0, GFP_KERNEL)?;
+    buffer.resize(params::redirect_max() as usize, 0, GFP_KERNEL)?;
     let mut builder = RedirectBuilder::new(&mut buffer);
     let mut at = ARef::<DentryOf<Overlay>>::from(dentry);
     loop {

@@ -57,31 +57,19 @@ DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
 DEFAULT_PARAM(rename_dir_copy, true,
 	      "Default to copy or exdev for the option rename_dir (default: on, copy)")
 
-static unsigned int rename_dir_objects = 16384;
-module_param(rename_dir_objects, uint, 0644);
-MODULE_PARM_DESC(rename_dir_objects,
-		 "Objects that renaming a directory copies up at most (default: 16384)");
+#define LIMIT_PARAM(name, type, initial, desc)				\
+	static type name = (initial);					\
+	module_param(name, type, 0644);					\
+	MODULE_PARM_DESC(name, desc);					\
+	unsigned int vfs_shim_param_##name(void)			\
+	{								\
+		return READ_ONCE(name);					\
+	}
 
-unsigned int vfs_shim_param_rename_dir_objects(void)
-{
-	return READ_ONCE(rename_dir_objects);
-}
+LIMIT_PARAM(rename_dir_objects, uint, 16384,
+	    "Objects that renaming a directory copies up at most (default: 16384)")
+LIMIT_PARAM(rename_dir_mib, uint, 1024,
+	    "Data that renaming a directory copies up at most, in MiB (default: 1024)")
 
-static unsigned int rename_dir_mib = 1024;
-module_param(rename_dir_mib, uint, 0644);
-MODULE_PARM_DESC(rename_dir_mib,
-		 "Data that renaming a directory copies up at most, in MiB (default: 1024)");
-
-unsigned int vfs_shim_param_rename_dir_mib(void)
-{
-	return READ_ONCE(rename_dir_mib);
-}
-
-static unsigned short redirect_max = 256;
-module_param(redirect_max, ushort, 0644);
-MODULE_PARM_DESC(redirect_max, "Maximum length of absolute redirect xattr value");
-
-unsigned short vfs_shim_param_redirect_max(void)
-{
-	return READ_ONCE(redirect_max);
-}
+/* As C overlayfs. */
+LIMIT_PARAM(redirect_max, ushort, 256, "Maximum length of absolute redirect xattr value")

@@ -76,7 +76,7 @@ bool vfs_shim_param_metacopy(void);
 bool vfs_shim_param_rename_dir_copy(void);
 unsigned int vfs_shim_param_rename_dir_objects(void);
 unsigned int vfs_shim_param_rename_dir_mib(void);
-unsigned short vfs_shim_param_redirect_max(void);
+unsigned int vfs_shim_param_redirect_max(void);
 void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func);
 void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);

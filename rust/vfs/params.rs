@@ -66,7 +66,7 @@ pub fn rename_dir_mib() -> u32 {
 
 /// `redirect_max`: the longest absolute redirect to write, in bytes. Read each
 /// time.
-pub fn redirect_max() -> u16 {
+pub fn redirect_max() -> u32 {
     // SAFETY: Reads a parameter.
     unsafe { raw::vfs_shim_param_redirect_max() }
 }
