@@ -4,7 +4,7 @@
 
 use crate::{
     dentry::DentryOf,
-    file::{OpenFile, Whence},
+    file::Whence,
     fs::FileSystem,
     inode::InodeOf,
     namei::LockedDir,
@@ -21,6 +21,14 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     types::{ForeignOwnable, Opaque}, //
+};
+
+mod open;
+mod request;
+
+pub use self::{
+    open::{OpeningFile, TmpFile},
+    request::{FlushOwner, Iocb, IocbFlags, Iter, NewMapping, Pipe, RemapFlags}, //
 };
 
 /// The operations on open files of one kind of inode.
@@ -147,27 +155,6 @@ pub trait FileOperations: Sized + 'static {
     }
 }
 
-/// Flags of `remap_file_range`, `REMAP_FILE_*`.
-#[derive(Clone, Copy)]
-pub struct RemapFlags(u32);
-
-impl RemapFlags {
-    /// The flags as C has them.
-    pub fn as_raw(self) -> u32 {
-        self.0
-    }
-
-    /// Whether the ranges are to be compared, and shared if they are the same.
-    pub fn is_dedupe(self) -> bool {
-        self.0 & raw::vfs_const_REMAP_FILE_DEDUP != 0
-    }
-
-    /// Whether there are flags that no filesystem here knows.
-    pub fn has_unknown(self) -> bool {
-        self.0 & !(raw::vfs_const_REMAP_FILE_DEDUP | raw::vfs_const_REMAP_FILE_ADVISORY) != 0
-    }
-}
-
 /// An open file of the filesystem that `T` belongs to.
 ///
 /// # Invariants
@@ -251,226 +238,6 @@ impl<T: FileOperations> Deref for FileOf<T> {
     fn deref(&self) -> &LocalFile {
         // SAFETY: The file is open; descriptor positions are used by the current task only.
         unsafe { LocalFile::from_raw_file(self.0.get()) }
-    }
-}
-
-/// A file that is being opened: it has no private data yet.
-#[repr(transparent)]
-pub struct OpeningFile<F>(Opaque<raw::file>, PhantomData<F>);
-
-impl<F: FileSystem> OpeningFile<F> {
-    /// # Safety
-    ///
-    /// `ptr` points to a file that is being opened on an inode of `F`, by the
-    /// current task.
-    unsafe fn from_raw<'a>(ptr: *mut raw::file) -> &'a Self {
-        // SAFETY: By the safety requirements; the type is transparent.
-        unsafe { &*ptr.cast() }
-    }
-
-    /// The dentry that is opened.
-    pub fn dentry(&self) -> &DentryOf<F> {
-        // SAFETY: The path is set before the file is opened.
-        unsafe { DentryOf::from_raw((*self.0.get()).__bindgen_anon_1.f_path.dentry) }
-    }
-
-    /// Reading and writing can be told not to wait: `FMODE_NOWAIT`. Operations look
-    /// at [`IocbFlags::nowait`].
-    pub fn allow_nowait(&self) {
-        // SAFETY: The file is the current task's alone until it is open.
-        unsafe { (*self.0.get()).f_mode |= raw::vfs_const_FMODE_NOWAIT };
-    }
-
-    /// Writes can be told to be atomic: `FMODE_CAN_ATOMIC_WRITE`.
-    pub fn allow_atomic_writes(&self) {
-        // SAFETY: As above.
-        unsafe { (*self.0.get()).f_mode |= raw::vfs_const_FMODE_CAN_ATOMIC_WRITE };
-    }
-
-    /// Takes away flags, `O_*`, that were acted upon.
-    pub fn clear_flags(&self, flags: u32) {
-        // SAFETY: The file is the current task's alone until it is open.
-        unsafe { (*self.0.get()).f_flags &= !flags };
-    }
-}
-
-impl<F: FileSystem> Deref for OpeningFile<F> {
-    type Target = LocalFile;
-
-    fn deref(&self) -> &LocalFile {
-        // SAFETY: The file is valid and the current task's alone.
-        unsafe { LocalFile::from_raw_file(self.0.get()) }
-    }
-}
-
-/// `file_operations.open`.
-type OpenFn = unsafe extern "C" fn(*mut raw::inode, *mut raw::file) -> c_int;
-
-/// A file without a name that is being made.
-pub struct TmpFile<'a, F> {
-    file: NonNull<raw::file>,
-    _fs: PhantomData<&'a F>,
-}
-
-impl<'a, F: FileSystem> TmpFile<'a, F> {
-    /// # Safety
-    ///
-    /// `file` is new, with a dentry of `F`, and the current task's to open.
-    pub(crate) unsafe fn from_raw(file: *mut raw::file) -> Self {
-        Self {
-            // SAFETY: By the safety requirements it is not null.
-            file: unsafe { NonNull::new_unchecked(file) },
-            _fs: PhantomData,
-        }
-    }
-
-    /// The file, for those that open something for it.
-    pub fn user_file(&self) -> &OpeningFile<F> {
-        // SAFETY: The file is valid and being opened.
-        unsafe { OpeningFile::from_raw(self.file.as_ptr()) }
-    }
-
-    /// Gives the dentry its inode, and the file its private data, and finishes
-    /// opening: see `d_mark_tmpfile()` and `finish_open()`.
-    pub fn finish<T: FileOperations<Fs = F>>(
-        self,
-        inode: kernel::sync::aref::ARef<InodeOf<F>>,
-        private: Pin<KBox<T::Private>>,
-    ) -> Result {
-        let file = self.file.as_ptr();
-        let dentry = self.user_file().dentry();
-        // SAFETY: An inode always has file operations.
-        let open = unsafe { (*(*inode.as_ptr()).__bindgen_anon_3.i_fop).open };
-        let own: OpenFn = VTable::<T>::open;
-        if !dentry.is_negative() || !open.is_some_and(|open| core::ptr::fn_addr_eq(open, own)) {
-            return Err(EINVAL);
-        }
-        // SAFETY: The file and its dentry are the current task's. When opening fails, `release` is
-        // not called, and the private data is taken back.
-        unsafe {
-            raw::d_mark_tmpfile(file, inode.as_ptr());
-            dentry.instantiate(inode);
-            dentry.set_revalidation(core::iter::empty());
-            (*file).private_data = private.into_foreign().cast();
-            let ret = raw::vfs_shim_finish_open_tmpfile(file, dentry.as_ptr());
-            if (*file).f_mode & raw::vfs_const_FMODE_OPENED == 0 {
-                drop(<Pin<KBox<T::Private>>>::from_foreign(
-                    (*file).private_data.cast(),
-                ));
-            }
-            to_result(ret)
-        }
-    }
-}
-
-/// A request to read or write, see `struct kiocb`.
-pub struct Iocb<'a, T> {
-    raw: NonNull<raw::kiocb>,
-    _file: PhantomData<&'a FileOf<T>>,
-}
-
-impl<'a, T: FileOperations> Iocb<'a, T> {
-    /// # Safety
-    ///
-    /// `raw` is valid for `'a`, for a file of `T`.
-    pub(crate) unsafe fn from_raw(raw: *mut raw::kiocb) -> Self {
-        Self {
-            // SAFETY: By the safety requirements it is not null.
-            raw: unsafe { NonNull::new_unchecked(raw) },
-            _file: PhantomData,
-        }
-    }
-
-    pub(crate) fn as_ptr(&self) -> *mut raw::kiocb {
-        self.raw.as_ptr()
-    }
-
-    /// The file.
-    pub fn file(&self) -> &'a FileOf<T> {
-        // SAFETY: A request keeps its file.
-        unsafe { FileOf::from_raw((*self.raw.as_ptr()).ki_filp) }
-    }
-
-    /// The request's flags, `IOCB_*`.
-    pub fn flags(&self) -> IocbFlags {
-        // SAFETY: The request is valid.
-        IocbFlags(unsafe { (*self.raw.as_ptr()).ki_flags })
-    }
-}
-
-/// Flags of a request, `IOCB_*`.
-#[derive(Clone, Copy)]
-pub struct IocbFlags(c_int);
-
-impl IocbFlags {
-    pub(crate) fn as_raw(self) -> c_int {
-        self.0
-    }
-
-    /// The same, but that what is written need not be durable.
-    pub fn without_sync(self) -> Self {
-        let sync = raw::vfs_const_IOCB_DSYNC | raw::vfs_const_IOCB_SYNC;
-        Self(self.0 & !(sync as c_int))
-    }
-
-    /// Whether the request must not sleep.
-    pub fn nowait(self) -> bool {
-        self.0 & raw::vfs_const_IOCB_NOWAIT as c_int != 0
-    }
-}
-
-/// The memory that a request reads to or writes from, see `struct iov_iter`.
-#[repr(transparent)]
-pub struct Iter(Opaque<raw::iov_iter>);
-
-impl Iter {
-    pub(crate) fn as_ptr(&mut self) -> *mut raw::iov_iter {
-        self.0.get()
-    }
-
-    /// Whether there is nothing to transfer.
-    pub fn is_empty(&self) -> bool {
-        // SAFETY: The iterator is valid.
-        unsafe { raw::vfs_shim_iov_iter_is_empty(self.0.get()) }
-    }
-}
-
-/// A pipe, for splicing.
-#[repr(transparent)]
-pub struct Pipe(Opaque<raw::pipe_inode_info>);
-
-impl Pipe {
-    pub(crate) fn as_ptr(&mut self) -> *mut raw::pipe_inode_info {
-        self.0.get()
-    }
-}
-
-/// A memory mapping of a file of `T` that is being made.
-pub struct NewMapping<'a, T> {
-    vma: NonNull<raw::vm_area_struct>,
-    _file: PhantomData<&'a FileOf<T>>,
-}
-
-impl<T> NewMapping<'_, T> {
-    pub(crate) fn as_ptr(&self) -> *mut raw::vm_area_struct {
-        self.vma.as_ptr()
-    }
-}
-
-/// Who closes a descriptor.
-#[derive(Clone, Copy)]
-pub struct FlushOwner(raw::fl_owner_t);
-
-impl OpenFile {
-    /// Tells the filesystem that a descriptor of a file that stands for this one
-    /// is being closed, if it wants to know.
-    pub fn flush(&self, owner: FlushOwner) -> Result {
-        // SAFETY: An open file has operations.
-        let Some(flush) = (unsafe { (*(*self.as_ptr()).f_op).flush }) else {
-            return Ok(());
-        };
-        // SAFETY: The file is open.
-        to_result(unsafe { flush(self.as_ptr(), owner.0) })
     }
 }
 
