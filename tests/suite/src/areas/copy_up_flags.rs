@@ -7,6 +7,7 @@ use rustix::fs::{ioctl_getflags, ioctl_setflags, unlink, IFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::PROTATTR;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
 use crate::support::file_attr::{extended, try_set_extended, Extended};
@@ -23,7 +24,6 @@ tests! {
     PROJECTS: the_project_is_stored;
 }
 
-const PROTATTR: &str = "trusted.overlay.protattr";
 const SIZE: usize = 50_000;
 
 #[track_caller]

@@ -6,6 +6,7 @@
 use rustix::fs::FileType;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::{IMPURE, OPAQUE, ORIGIN};
 
 tests! {
     EVERYWHERE:
@@ -22,10 +23,6 @@ tests! {
         nothing_else_is_written,
         an_opaque_directory_stays_opaque_when_renamed;
 }
-
-const ORIGIN: &str = "trusted.overlay.origin";
-const OPAQUE: &str = "trusted.overlay.opaque";
-const IMPURE: &str = "trusted.overlay.impure";
 
 fn whiteouts_are_devices_zero(bed: &Bed) {
     bed.lower.file("file", "");

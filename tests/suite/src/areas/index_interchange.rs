@@ -53,7 +53,7 @@ fn work_on(m: &Dir) {
 fn counts(m: &Dir) -> Vec<(String, u64)> {
     ["a", "b", "c", "to/e", "dir/one", "dir/moved", "single"]
         .into_iter()
-        .map(|name| (name.to_owned(), m.stat(name).st_nlink as u64))
+        .map(|name| (name.to_owned(), m.stat(name).st_nlink))
         .collect()
 }
 
@@ -80,7 +80,8 @@ fn links_partly_copied_up(bed: &Bed) {
 fn counts_go_on(bed: &Bed) {
     tree(&bed.lower);
     let mut m = bed.mount_with(index::ON);
-    let steps: [(fn(&Dir), u64); 8] = [
+    type Step = (fn(&Dir), u64);
+    let steps: [Step; 8] = [
         (|m| m.append("a", b"!"), 4),
         (|m| m.unlink("b"), 3),
         (|m| m.link("c", "e"), 4),
@@ -92,18 +93,14 @@ fn counts_go_on(bed: &Bed) {
     ];
     for (at, (step, want)) in steps.into_iter().enumerate() {
         step(&m);
-        assert_eq!(m.stat("a").st_nlink as u64, want, "after step {at}");
+        assert_eq!(m.stat("a").st_nlink, want, "after step {at}");
         bed.umount();
         m = if at % 2 == 0 {
             bed.mount_by_other_with(index::ON)
         } else {
             bed.mount_with(index::ON)
         };
-        assert_eq!(
-            m.stat("a").st_nlink as u64,
-            want,
-            "remounted after step {at}"
-        );
+        assert_eq!(m.stat("a").st_nlink, want, "remounted after step {at}");
     }
     m.unlink("b");
     m.unlink("a");

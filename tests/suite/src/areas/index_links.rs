@@ -114,7 +114,8 @@ fn counts_follow(bed: &Bed) {
 
 fn counts_outlive_the_caches(bed: &Bed) {
     let mut m = three(bed);
-    let steps: [(fn(&Dir), &[&str]); 6] = [
+    type Step<'a> = (fn(&Dir), &'a [&'a str]);
+    let steps: [Step<'_>; 6] = [
         (|m| m.append("a", b"!"), &["a", "b", "c"]),
         (|m| m.link("b", "d"), &["a", "b", "c", "d"]),
         (|m| m.unlink("a"), &["b", "c", "d"]),

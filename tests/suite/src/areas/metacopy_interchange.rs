@@ -7,6 +7,7 @@
 use crate::harness::bed::Bed;
 use crate::support::acl;
 use crate::support::content::pattern;
+use crate::support::dir::Dir;
 use crate::support::image::CAPABILITY;
 use crate::support::metacopy::{assert_with_data, assert_without_data, is_one, make, METACOPY, ON};
 use crate::support::must::{must, same_bytes};
@@ -25,6 +26,19 @@ tests! {
 }
 
 const SIZE: usize = 60_000;
+
+/// Mounts what is mounted by the other driver, and fails unless that shows the same.
+#[track_caller]
+fn assert_same_by_other(bed: &Bed, options: &str) -> Dir {
+    let before = snapshot::take(&bed.mnt);
+    bed.umount();
+    let m = must(
+        "mount by the other",
+        bed.try_mount_at(&bed.other, options, &bed.mnt),
+    );
+    snapshot::assert_same(&snapshot::take(&m), &before);
+    m
+}
 
 #[track_caller]
 fn lower_files(bed: &Bed) -> Vec<u8> {
@@ -177,13 +191,7 @@ fn a_chain_of_both(bed: &Bed) {
     same_bytes("again", &m.read("dir/again"), &content);
     m.append("dir/again", b"more");
     m.append("moved", b"more");
-    let before = snapshot::take(&m);
-    bed.umount();
-    let m = must(
-        "mount by the other",
-        bed.try_mount_at(&bed.other, &options, &bed.mnt),
-    );
-    snapshot::assert_same(&snapshot::take(&m), &before);
+    assert_same_by_other(bed, &options);
 }
 
 fn a_data_only_layer(bed: &Bed) {
@@ -202,13 +210,7 @@ fn a_data_only_layer(bed: &Bed) {
     m.chmod("a", 0o640);
     m.rename("b", "dir/renamed");
     m.append("c", b"more");
-    let before = snapshot::take(&m);
-    bed.umount();
-    let m = must(
-        "mount by the other",
-        bed.try_mount_at(&bed.other, &options, &bed.mnt),
-    );
-    snapshot::assert_same(&snapshot::take(&m), &before);
+    let m = assert_same_by_other(bed, &options);
     same_bytes("renamed", &m.read("dir/renamed"), &content);
     m.append("a", b"more");
     m.append("dir/renamed", b"more");

@@ -103,6 +103,8 @@ areas! {
     redirect_lookup,
     redirect_rename,
     rename_dir,
+    rename_dir_limits,
+    rename_dir_races,
     links,
     index_links,
     index_format,

@@ -7,6 +7,7 @@ use rustix::fs::{ioctl_getflags, ioctl_setflags, mkdir, rename, rmdir, unlink, I
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::PROTATTR as NOTE;
 use crate::support::dir::Dir;
 use crate::support::must::{must, refused};
 
@@ -24,8 +25,6 @@ tests! {
         notes_that_make_no_sense,
         a_note_by_hand;
 }
-
-const NOTE: &str = "trusted.overlay.protattr";
 
 #[track_caller]
 fn flags(dir: &Dir, name: &str) -> IFlags {

@@ -6,6 +6,7 @@ use rustix::fs::{lstat, stat};
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::{OPAQUE, REDIRECT};
 use crate::support::dir::Dir;
 use crate::support::must::{must, refused};
 
@@ -40,9 +41,6 @@ tests! {
         towards_another_layer_within,
         growing_paths;
 }
-
-const REDIRECT: &str = "trusted.overlay.redirect";
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 fn redirect(dir: &Dir, name: &str, to: &str) {
     dir.sub(name);
@@ -337,12 +335,11 @@ fn invalid_values(bed: &Bed) {
         bed.upper.set_xattr(&name, REDIRECT, value);
     }
     let m = follow(bed);
-    for number in 0..upwards.len() {
+    for (number, value) in upwards.iter().enumerate() {
         let result = stat(m.at(&format!("up{number}")));
         assert!(
             matches!(result, Err(Errno::INVAL | Errno::ACCESS)),
-            "{:?}: {result:?}",
-            upwards[number]
+            "{value:?}: {result:?}"
         );
     }
 }

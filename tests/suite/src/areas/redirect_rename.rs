@@ -9,9 +9,10 @@ use rustix::fs::{rename, renameat_with, RenameFlags, CWD};
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::{IMPURE, OPAQUE, REDIRECT};
 use crate::support::dir::Dir;
 use crate::support::must::{must, refused};
-use crate::support::snapshot;
+use crate::support::{parameter, snapshot};
 
 tests! {
     EVERYWHERE:
@@ -49,10 +50,6 @@ tests! {
         an_upper_without_attributes,
         races;
 }
-
-const REDIRECT: &str = "trusted.overlay.redirect";
-const OPAQUE: &str = "trusted.overlay.opaque";
-const IMPURE: &str = "trusted.overlay.impure";
 
 #[track_caller]
 fn mount(bed: &Bed) -> Dir {
@@ -522,10 +519,6 @@ fn nothing_is_left_in_work(bed: &Bed) {
     bed.assert_work_is_empty();
 }
 
-fn parameter(bed: &Bed) -> String {
-    format!("/sys/module/{}/parameters/redirect_max", bed.fs)
-}
-
 /// Makes a lower directory whose path is `levels` times `/name/`.
 fn deep(bed: &Bed, name: &str, levels: usize) -> String {
     let path = vec![name; levels].join("/");
@@ -561,7 +554,7 @@ fn a_path_that_is_too_long(bed: &Bed) {
 }
 
 fn the_limit_is_a_parameter(bed: &Bed) {
-    let path = parameter(bed);
+    let path = parameter::path(bed, "redirect_max");
     let before = must("read the parameter", std::fs::read(&path));
     assert_eq!(before, b"256\n");
     bed.lower.sub("a").sub("dir");

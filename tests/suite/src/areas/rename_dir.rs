@@ -8,16 +8,15 @@
 
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::fs::{fstat, rename, renameat_with, RenameFlags, CWD};
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::attribute::{IMPURE, OPAQUE, ORIGIN, REDIRECT};
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
 use crate::support::must::{must, refused, same_bytes};
-use crate::support::process::Child;
 use crate::support::{acl, image, metacopy, snapshot, upper};
 
 tests! {
@@ -50,28 +49,11 @@ tests! {
         redirects_in_it,
         a_redirect_that_is_too_long,
         metacopies_get_their_data,
-        no_space,
-        killed,
-        others_work_in_it,
-        others_rename_too,
-        others_move_out_and_in,
-        others_make_redirects_in_it,
         of_an_overlay_below;
     ONCE:
-        refused_if_asked_for,
-        too_many_objects,
-        too_much_data,
-        the_option_is_shown,
-        the_default_is_a_parameter,
         whiteouts_by_attribute_in_upper,
-        something_that_cannot_be_had,
         two_claim_one_origin;
 }
-
-const OPAQUE: &str = "trusted.overlay.opaque";
-const ORIGIN: &str = "trusted.overlay.origin";
-const IMPURE: &str = "trusted.overlay.impure";
-const REDIRECT: &str = "trusted.overlay.redirect";
 
 /// Renames, and fails unless what is in the directory is the same, at once and
 /// after a remount, and all of it in upper.
@@ -93,7 +75,7 @@ fn moved(bed: &Bed, old: &str, new: &str) -> Dir {
 /// Fails unless upper has the tree alone: opaque, without whiteouts, without
 /// redirects, and all that the overlay shows.
 #[track_caller]
-fn assert_pure(bed: &Bed, name: &str) {
+pub fn assert_pure(bed: &Bed, name: &str) {
     let tree = upper::take(&bed.upper.join(name));
     assert!(tree[""].contains(" opaque=y"), "{name} is {}", tree[""]);
     for (path, what) in &tree {
@@ -632,322 +614,6 @@ fn metacopies_get_their_data(bed: &Bed) {
     assert_eq!(m.mode("to/dir/changed"), 0o600);
 }
 
-fn no_space(bed: &Bed) {
-    let dir = bed.lower.sub("dir");
-    for number in 0..8 {
-        dir.file(&format!("{number}"), pattern(number, 256 << 10));
-    }
-    let tmpfs = bed.mount_tmpfs("small", "size=1m");
-    let (upper, work) = (tmpfs.sub("u"), tmpfs.sub("w"));
-    let options = format!("lowerdir={},upperdir={upper},workdir={work}", bed.lower);
-    let m = must("mount", bed.try_mount(&options));
-    let before = snapshot::take(&m.join("dir"));
-    refused(Errno::NOSPC, rename(m.at("dir"), m.at("new")));
-    assert!(!m.exists("new"));
-    snapshot::assert_same(&snapshot::take(&m.join("dir")), &before);
-    crate::harness::bed::assert_work_is_empty(&work);
-    must(
-        "grow",
-        rustix::mount::mount_remount(
-            tmpfs.path(),
-            rustix::mount::MountFlags::empty(),
-            c"size=16m",
-        ),
-    );
-    m.rename("dir", "new");
-    snapshot::assert_same(&snapshot::take(&m.join("new")), &before);
-}
-
-fn killed(bed: &Bed) {
-    let dir = bed.lower.sub("dir");
-    for number in 0..100 {
-        dir.file(&format!("{number}"), pattern(number, 4 << 10));
-        if number % 10 == 0 {
-            dir.sub(&format!("d{number}")).file("x", "");
-        }
-    }
-    let m = bed.mount();
-    let before = snapshot::take(&m.join("dir"));
-    for attempt in 1..12 {
-        let child = Child::spawn(|| {
-            let _ = rename(m.at("dir"), m.at("new"));
-        });
-        std::thread::sleep(std::time::Duration::from_millis(2 * attempt));
-        child.kill();
-        child.wait();
-        let name = if m.exists("new") { "new" } else { "dir" };
-        snapshot::assert_same(&snapshot::take(&m.join(name)), &before);
-        bed.assert_work_is_empty();
-        if name == "new" {
-            break;
-        }
-    }
-    if m.exists("dir") {
-        m.rename("dir", "new");
-    }
-    let m = bed.remount_fresh();
-    snapshot::assert_same(&snapshot::take(&m.join("new")), &before);
-    assert_pure(bed, "new");
-}
-
-/// Tells other tasks that they may stop, also when the test fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn others_work_in_it(bed: &Bed) {
-    let top = bed.lower.sub("top");
-    for name in ["a", "b", "c"] {
-        let dir = top.sub(name);
-        for number in 0..60 {
-            dir.file(&format!("{number}"), "lower");
-        }
-    }
-    let m = bed.mount();
-    let root = m.open_read("top");
-    let done = AtomicBool::new(false);
-    let made = AtomicU32::new(0);
-    std::thread::scope(|scope| {
-        for name in ["a", "b", "c"] {
-            let (root, done, made) = (&root, &done, &made);
-            scope.spawn(move || {
-                use rustix::fs::{openat, renameat, unlinkat, AtFlags, Mode, OFlags};
-                let dir = must("open", openat(root, name, OFlags::DIRECTORY, Mode::empty()));
-                let mut round = 0;
-                while !done.load(Ordering::Relaxed) || round < 60 {
-                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-                    let new = format!("new{round}");
-                    must(
-                        "create",
-                        openat(&dir, &new, flags, Mode::from_raw_mode(0o644)),
-                    );
-                    made.fetch_add(1, Ordering::Relaxed);
-                    if round < 60 {
-                        let low = format!("{round}");
-                        match round % 3 {
-                            0 => must("unlink", unlinkat(&dir, &low, AtFlags::empty())),
-                            1 => {
-                                let moved = format!("moved{round}");
-                                must("rename", renameat(&dir, &low, &dir, &moved));
-                            }
-                            _ => {
-                                must("unlink", unlinkat(&dir, &low, AtFlags::empty()));
-                                must("create", openat(&dir, &low, flags, Mode::empty()));
-                            }
-                        }
-                    }
-                    round += 1;
-                }
-            });
-        }
-        let _done = Done(&done);
-        for number in 0..20 {
-            let (old, new) = (format!("top{number}"), format!("top{}", number + 1));
-            let old = if number == 0 { "top" } else { &old };
-            m.rename(old, &new);
-        }
-    });
-    let made = made.load(Ordering::Relaxed);
-    let check = |m: &Dir| {
-        assert_eq!(m.names(""), ["top20"]);
-        let mut new = 0;
-        for name in ["a", "b", "c"] {
-            let names = m.names(&format!("top20/{name}"));
-            new += names.iter().filter(|name| name.starts_with("new")).count();
-            for number in 0..60 {
-                let low = format!("{number}");
-                let moved = format!("moved{number}");
-                let want = [number % 3 == 2, number % 3 == 1];
-                assert_eq!(
-                    [names.contains(&low), names.contains(&moved)],
-                    want,
-                    "{low}"
-                );
-            }
-        }
-        assert_eq!(new as u32, made);
-    };
-    check(&m);
-    drop(root);
-    check(&bed.remount_fresh());
-}
-
-fn others_rename_too(bed: &Bed) {
-    // Trees within trees; each of the renames may fail where another was faster.
-    for name in ["a", "b", "c", "d"] {
-        let dir = bed.lower.sub(name).sub("dir");
-        for number in 0..20 {
-            dir.file(&format!("{name}{number}"), name);
-        }
-        dir.sub("sub").file(&format!("{name}-deep"), name);
-    }
-    let m = bed.mount();
-    std::thread::scope(|scope| {
-        for (one, two) in [("a", "b"), ("c", "d"), ("b", "c"), ("d", "a")] {
-            let m = &m;
-            scope.spawn(move || {
-                for _ in 0..30 {
-                    let (one, two) = (m.at(&format!("{one}/dir")), m.at(&format!("{two}/dir")));
-                    let _ = renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE);
-                    let _ = rename(one.join("sub"), two.join("sub2"));
-                    let _ = rename(two.join("sub2"), one.join("sub"));
-                    let _ = std::fs::read_dir(&two).map(Iterator::count);
-                }
-            });
-        }
-    });
-    let all = |m: &Dir| {
-        let mut files: Vec<_> = snapshot::take(m)
-            .into_iter()
-            .filter(|(_, what)| what.starts_with("RegularFile"))
-            .map(|(path, _)| path.rsplit('/').next().unwrap_or_default().to_owned())
-            .collect();
-        files.sort();
-        files
-    };
-    let mut want: Vec<_> = ["a", "b", "c", "d"]
-        .iter()
-        .flat_map(|name| {
-            let numbers = (0..20).map(move |number| format!("{name}{number}"));
-            numbers.chain([format!("{name}-deep")])
-        })
-        .collect();
-    want.sort();
-    assert_eq!(all(&m), want);
-    assert_eq!(all(&bed.remount_fresh()), want);
-    bed.assert_work_is_empty();
-    // Without others, nothing stands in the way.
-    bed.mnt.rename("a", "last");
-}
-
-fn others_move_out_and_in(bed: &Bed) {
-    // Subdirectories change their place while the tree that they are in is renamed.
-    for name in ["x", "y"] {
-        let dir = bed.lower.sub(name);
-        for number in 0..8 {
-            let dir = dir.sub(&format!("{name}{number}"));
-            for file in 0..5 {
-                dir.file(&format!("{file}"), "");
-            }
-        }
-    }
-    let m = bed.mount();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (m, done) = (&m, &done);
-        for (from, to) in [("x", "y"), ("y", "x")] {
-            scope.spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    for number in 0..8 {
-                        let name = format!("{from}{number}");
-                        for (from, to) in [(from, to), (to, from)] {
-                            let (old, new) = (m.join(from).at(&name), m.join(to).at(&name));
-                            let _ = rename(old, new);
-                        }
-                    }
-                }
-            });
-        }
-        let _done = Done(done);
-        for round in 0..40 {
-            let name = if round % 2 == 0 { "x" } else { "y" };
-            let there = rename(m.at(name), m.at("aside"));
-            if there.is_ok() {
-                m.rename("aside", name);
-            }
-        }
-    });
-    let check = |m: &Dir| {
-        let tree = snapshot::take(m);
-        let count = |kind: &str| tree.values().filter(|what| what.starts_with(kind)).count();
-        assert_eq!(count("RegularFile"), 2 * 8 * 5);
-        assert_eq!(count("Directory"), 1 + 2 + 2 * 8);
-    };
-    check(&m);
-    let m = bed.remount_fresh();
-    check(&m);
-    m.rename("x", "last");
-}
-
-fn others_make_redirects_in_it(bed: &Bed) {
-    // The trees are copied since their own redirects would be too long; what is renamed in them
-    // meanwhile gets one.
-    let path = vec!["n".repeat(60); 5].join("/");
-    must("mkdir", std::fs::create_dir_all(bed.lower.at(&path)));
-    bed.lower.sub("to");
-    for tree in 0..12 {
-        let dir = bed.lower.sub(&format!("{path}/{tree}"));
-        for name in 0..8 {
-            dir.file(&format!("f{name}"), pattern(name, 5000));
-            dir.sub(&format!("d{name}")).file("inside", "content");
-        }
-    }
-    let mount = || {
-        let options = format!("{},{}", bed.options(), metacopy::ON);
-        must("mount", bed.try_mount(&options))
-    };
-    let m = mount();
-    let trees: Vec<_> = (0..12)
-        .map(|tree| m.open_read(&format!("{path}/{tree}")))
-        .collect();
-    let copied = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for round in 0..8 {
-                for dir in &trees {
-                    use rustix::fs::{chmodat, renameat, AtFlags, Mode};
-                    let mode = Mode::from_raw_mode(0o600);
-                    let (file, sub) = (format!("f{round}"), format!("d{round}"));
-                    must("chmod", chmodat(dir, &file, mode, AtFlags::empty()));
-                    let (new_file, new_sub) = (format!("F{round}"), format!("D{round}"));
-                    must("rename", renameat(dir, &file, dir, &new_file));
-                    must("rename", renameat(dir, &sub, dir, &new_sub));
-                }
-            }
-        });
-        let mut copied = 0;
-        for tree in 0..12 {
-            match rename(m.at(&format!("{path}/{tree}")), m.at(&format!("to/{tree}"))) {
-                Err(Errno::XDEV) => {}
-                renamed => {
-                    must("rename", renamed);
-                    copied += 1;
-                }
-            }
-        }
-        copied
-    });
-    drop(trees);
-    bed.umount();
-    let m = mount();
-    assert_eq!(m.names("to").len(), copied);
-    for tree in 0..12 {
-        let moved = format!("to/{tree}");
-        let top = if m.exists(&moved) {
-            moved
-        } else {
-            format!("{path}/{tree}")
-        };
-        for name in 0..8 {
-            same_bytes(
-                &top,
-                &m.read(&format!("{top}/F{name}")),
-                &pattern(name, 5000),
-            );
-            assert_eq!(m.text(&format!("{top}/D{name}/inside")), "content");
-        }
-        assert_eq!(m.names(&top).len(), 16);
-    }
-    // Alone, it works.
-    let last = format!("{path}/last");
-    m.sub(&last);
-    must("mkdir", std::fs::create_dir(m.at("alone")));
-    m.rename(&path, "alone/all");
-}
-
 fn of_an_overlay_below(bed: &Bed) {
     bed.lower.sub("dir").file("low", "content");
     bed.lower.sub("dir/sub").file("gone", "");
@@ -975,91 +641,6 @@ fn of_an_overlay_below(bed: &Bed) {
     }
 }
 
-fn refused_if_asked_for(bed: &Bed) {
-    bed.lower.sub("dir").file("low", "");
-    bed.upper.sub("up");
-    let m = must("mount", bed.try_mount(&bed.strict_options()));
-    refused(Errno::XDEV, rename(m.at("dir"), m.at("new")));
-    refused(Errno::XDEV, rename(m.at("dir"), m.at("up/new")));
-    let exchanged = renameat_with(CWD, m.at("up"), CWD, m.at("dir"), RenameFlags::EXCHANGE);
-    refused(Errno::XDEV, exchanged);
-    assert_eq!(bed.upper.names(""), ["up"]);
-    refused(
-        Errno::INVAL,
-        bed.try_mount(&format!("{},rename_dir=maybe", bed.options())),
-    );
-}
-
-fn parameter(bed: &Bed, name: &str) -> String {
-    format!("/sys/module/{}/parameters/{name}", bed.fs)
-}
-
-/// Calls `f` with a parameter of the module set.
-fn with_parameter(bed: &Bed, name: &str, value: &str, f: impl FnOnce()) {
-    let path = parameter(bed, name);
-    let before = must("read the parameter", std::fs::read(&path));
-    must("set the parameter", std::fs::write(&path, value));
-    f();
-    must("restore the parameter", std::fs::write(&path, before));
-}
-
-fn too_many_objects(bed: &Bed) {
-    let dir = bed.lower.sub("dir");
-    dir.sub("sub");
-    for name in ["a", "b", "sub/c"] {
-        dir.file(name, "");
-    }
-    let m = bed.mount();
-    with_parameter(bed, "rename_dir_objects", "4", || {
-        refused(Errno::XDEV, rename(m.at("dir"), m.at("new")));
-        // Nothing was copied in vain.
-        assert!(bed.upper.names("").is_empty());
-        // What is in upper is not counted.
-        m.chmod("dir/a", 0o600);
-        m.rename("dir", "new");
-    });
-    assert_eq!(m.names("new"), ["a", "b", "sub"]);
-}
-
-fn too_much_data(bed: &Bed) {
-    let dir = bed.lower.sub("dir");
-    dir.file("a", pattern(1, 1 << 20));
-    dir.file("b", "more");
-    let m = bed.mount();
-    with_parameter(bed, "rename_dir_mib", "1", || {
-        refused(Errno::XDEV, rename(m.at("dir"), m.at("new")));
-        assert!(bed.upper.names("").is_empty());
-        m.unlink("dir/b");
-        m.rename("dir", "new");
-    });
-    assert_eq!(m.names("new"), ["a"]);
-}
-
-fn the_option_is_shown(bed: &Bed) {
-    for (value, shown) in [("copy", false), ("exdev", true)] {
-        let options = format!("{},rename_dir={value}", bed.options());
-        must("mount", bed.try_mount(&options));
-        let mounts = must("read mounts", std::fs::read_to_string("/proc/self/mounts"));
-        let line = mounts
-            .lines()
-            .find(|line| line.contains(&bed.mnt.to_string()));
-        let line = line.unwrap_or_default();
-        assert_eq!(line.contains("rename_dir="), shown, "{line}");
-        bed.umount();
-    }
-}
-
-fn the_default_is_a_parameter(bed: &Bed) {
-    bed.lower.sub("dir");
-    with_parameter(bed, "rename_dir_copy", "N", || {
-        let m = bed.mount();
-        refused(Errno::XDEV, rename(m.at("dir"), m.at("new")));
-        bed.umount();
-        let options = format!("{},rename_dir=copy", bed.options());
-        must("mount", bed.try_mount(&options)).rename("dir", "new");
-    });
-}
-
 fn whiteouts_by_attribute_in_upper(bed: &Bed) {
     bed.lower.sub("dir").file("low", "");
     bed.lower.file("dir/hidden", "");
@@ -1070,22 +651,6 @@ fn whiteouts_by_attribute_in_upper(bed: &Bed) {
     bed.mount();
     moved(bed, "dir", "new");
     assert_eq!(bed.upper.names("new"), ["low"]);
-}
-
-fn something_that_cannot_be_had(bed: &Bed) {
-    // A metacopy is refused without the option.
-    bed.below(1).sub("dir").file("meta", "");
-    bed.lower.sub("dir").file("meta", "");
-    bed.lower
-        .set_xattr("dir/meta", "trusted.overlay.metacopy", b"");
-    bed.lower.file("dir/good", "content");
-    let m = must(
-        "mount",
-        bed.try_mount(&format!("{},metacopy=off", bed.options())),
-    );
-    refused(Errno::XDEV, rename(m.at("dir"), m.at("new")));
-    assert_eq!(m.text("dir/good"), "content");
-    assert!(bed.upper.names("").is_empty());
 }
 
 fn two_claim_one_origin(bed: &Bed) {

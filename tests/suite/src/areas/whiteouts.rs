@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::areas::copy_up_io_error::disk::Disk;
 use crate::harness::bed::Bed;
+use crate::support::attribute::{OPAQUE, WHITEOUT};
 use crate::support::dir::Dir;
 use crate::support::listing;
 use crate::support::must::{must, refused};
@@ -35,9 +36,6 @@ tests! {
         as_many_as_links_allow;
     ONCE: a_filesystem_that_tells_no_types;
 }
-
-const WHITEOUT: &str = "trusted.overlay.whiteout";
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Makes an empty file that is a whiteout.
 fn whiteout(dir: &Dir, name: &str) {

@@ -367,6 +367,17 @@ impl Dir {
         names
     }
 
+    /// The paths of what is in the directory `path`, which is empty for this one.
+    #[track_caller]
+    pub fn paths_in(&self, path: &str) -> Vec<String> {
+        let names = self.names(path).into_iter();
+        if path.is_empty() {
+            names.collect()
+        } else {
+            names.map(|name| format!("{path}/{name}")).collect()
+        }
+    }
+
     /// An extended attribute's value, if it has one.
     #[track_caller]
     pub fn xattr(&self, name: &str, key: &str) -> Option<Vec<u8>> {

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::CWD;
-use rustix::io::Errno;
 use rustix::mount::{move_mount, open_tree, MoveMountFlags, OpenTreeFlags};
 
 use crate::harness::bed::Bed;
@@ -94,7 +93,7 @@ pub fn mount(bed: &Bed, of: &Dir, name: &str, ranges: Ranges<'_>) -> Dir {
         at.path(),
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     );
-    must("move_mount", moved.map_err(Errno::from));
+    must("move_mount", moved);
     bed.mounted(&at);
     at
 }

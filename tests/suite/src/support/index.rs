@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::bed::Bed;
+pub use crate::support::attribute::{NLINK, ORIGIN, UPPER};
 use crate::support::dir::Dir;
 use crate::support::must::must;
 
@@ -12,13 +13,6 @@ use crate::support::must::must;
 pub const ON: &str = "index=on";
 /// The option that has all that is copied up indexed, and found by handles.
 pub const EXPORT: &str = "nfs_export=on";
-
-/// The link count of an indexed file.
-pub const NLINK: &str = "trusted.overlay.nlink";
-/// Where a copy came from, and what a lower layer's root is.
-pub const ORIGIN: &str = "trusted.overlay.origin";
-/// What an entry of a directory leads to.
-pub const UPPER: &str = "trusted.overlay.upper";
 
 /// The attributes of an object in a layer: the overlay's own.
 pub type Attributes = BTreeMap<String, Vec<u8>>;

@@ -3,12 +3,8 @@
 //! Metacopies in layers: what says that a file is one, and making some.
 
 use crate::harness::bed::Bed;
+pub use crate::support::attribute::{METACOPY, REDIRECT};
 use crate::support::dir::Dir;
-
-/// The attribute that makes a file one.
-pub const METACOPY: &str = "trusted.overlay.metacopy";
-/// The attribute that says where lower layers have an object.
-pub const REDIRECT: &str = "trusted.overlay.redirect";
 
 /// The option, and the one that it needs.
 pub const ON: &str = "redirect_dir=on,metacopy=on";

@@ -4,6 +4,7 @@
 
 pub mod acl;
 pub mod aio;
+pub mod attribute;
 pub mod board;
 pub mod content;
 pub mod dir;
@@ -22,6 +23,7 @@ pub mod maps;
 pub mod metacopy;
 pub mod must;
 pub mod newmount;
+pub mod parameter;
 pub mod process;
 pub mod readers;
 pub mod snapshot;

@@ -96,12 +96,7 @@ fn describe(
     }
     snapshot.insert(path.to_owned(), text);
     if kind == FileType::Directory {
-        for name in root.names(path) {
-            let below = if path.is_empty() {
-                name
-            } else {
-                format!("{path}/{name}")
-            };
+        for below in root.paths_in(path) {
             describe(root, &below, snapshot, first_names);
         }
     }

@@ -42,12 +42,7 @@ fn describe(root: &Dir, path: &str, paths: &mut BTreeMap<String, String>) {
     }
     paths.insert(path.to_owned(), text);
     if kind == FileType::Directory {
-        for name in root.names(path) {
-            let below = if path.is_empty() {
-                name
-            } else {
-                format!("{path}/{name}")
-            };
+        for below in root.paths_in(path) {
             describe(root, &below, paths);
         }
     }
