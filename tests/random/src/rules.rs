@@ -103,14 +103,12 @@ const EXCUSES: [Excuse; 4] = [
         rovl_alone: true,
         by_hand: false,
     },
-    // rovl marks each directory that it makes in a merged one. C, which calls it an
-    // optimization, does so only where options forbid to change layers offline. C marks a
-    // directory before it knows that it cannot be renamed, and leaves that. A mark that is
-    // needed is noticed without: lower objects would be seen after the next mount.
+    // C marks a directory before it knows that it cannot be renamed, and leaves that. A mark
+    // that is needed is noticed without: lower objects would be seen after the next mount.
     Excuse {
         attribute: "trusted.overlay.opaque=y",
         c_alone: true,
-        rovl_alone: true,
+        rovl_alone: false,
         by_hand: false,
     },
     // C adds the origin to a directory that was merged by hand, when it finds it.
