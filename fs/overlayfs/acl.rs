@@ -15,7 +15,8 @@ use vfs::{
     cred::with_creds,
     dentry::DentryOf,
     inode::InodeOf,
-    mount::IdMap, //
+    mount::IdMap,
+    trace::Reason, //
 };
 
 /// The ACL for permission checks.
@@ -62,10 +63,11 @@ pub(crate) fn set(
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| Acl::get(lower, kind))?;
     }
-    let _settled = copy_up::copy_up_for_change(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry, Reason::Acl)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| Acl::set(upper, kind, acl));
+    inode.forget_no_acl();
     drop(write);
     inode.copy_attr()?;
     result

@@ -5,11 +5,14 @@
 //! A name has to mean the same in all layers that are merged, so either all
 //! directories of all layers are case-folded, in the same way, or none is.
 
-use crate::{params::Context, Overlay};
+use crate::{
+    params::{Context, Shown},
+    Overlay, //
+};
 use kernel::prelude::*;
 use vfs::{
     casefold::FoldedName,
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::Dentry,
     mount::Path,
     super_block::{NewSuperBlock, SuperBlock}, //
@@ -25,18 +28,17 @@ fn layers(context: &Context) -> impl Iterator<Item = (&'static str, &Path)> {
 }
 
 /// Checks that all layers are case-folded, or none is.
-pub(crate) fn check_layers(context: &Context, fc: &FsContext) -> Result {
+pub(crate) fn check_layers(context: &Context, fc: &FsContext) -> Result<(), Refused> {
     let Some((_, first)) = layers(context).next() else {
         return Ok(());
     };
     let casefold = first.dentry().is_casefolded();
     match layers(context).find(|(_, path)| path.dentry().is_casefolded() != casefold) {
         None => Ok(()),
-        Some((what, _)) => {
+        Some((key, path)) => {
             let kind = if casefold { "sensitive" } else { "insensitive" };
-            Err(fc.invalid(fmt!(
-                "{what}: a case-{kind} directory is inconsistent with the other layers"
-            )))
+            let shown = Shown::new(path.borrow());
+            Err(fc.invalid(fmt!("{key}: '{shown}' is case-{kind}, unlike other layers")))
         }
     }
 }
@@ -46,8 +48,8 @@ pub(crate) fn set_encoding(
     sb: &mut NewSuperBlock<Overlay>,
     context: &Context,
     fc: &FsContext,
-) -> Result {
-    let Some((_, first)) = layers(context).next() else {
+) -> Result<(), Refused> {
+    let Some((key, first)) = layers(context).next() else {
         return Ok(());
     };
     if !first.dentry().is_casefolded() {
@@ -55,20 +57,29 @@ pub(crate) fn set_encoding(
     }
     let encoding = first.mount().super_block();
     if encoding.has_strict_encoding() {
-        return Err(fc.invalid(fmt!("strict encoding not supported")));
+        let shown = Shown::new(first.borrow());
+        return Err(fc.invalid(fmt!(
+            "{key}: the filesystem of '{shown}' has a strict encoding, which is not supported"
+        )));
     }
-    sb.load_encoding_of(encoding)?;
-    if layers(context).any(|(_, path)| !sb.same_encoding(path.mount().super_block())) {
-        return Err(fc.invalid(fmt!("all layers must have the same encoding")));
+    sb.load_encoding_of(encoding)
+        .map_err(fc.failed("fold names as the layers do"))?;
+    match layers(context).find(|(_, path)| !sb.same_encoding(path.mount().super_block())) {
+        None => Ok(()),
+        Some((key, path)) => {
+            let shown = Shown::new(path.borrow());
+            Err(fc.invalid(fmt!(
+                "{key}: the filesystem of '{shown}' has another encoding than those of other layers"
+            )))
+        }
     }
-    Ok(())
 }
 
 /// Checks that `dentry`, if it is a directory, folds names as the overlay does;
 /// `ESTALE` when somebody has changed that.
 pub(crate) fn check(overlay: &SuperBlock, dentry: &Dentry) -> Result {
     if dentry.is_dir() && dentry.is_casefolded() != overlay.has_encoding() {
-        pr_warn!("a layer has directories with case-folded names and without\n");
+        vfs::pr_warn_ratelimited!("a layer has directories with case-folded names and without\n");
         return Err(ESTALE);
     }
     Ok(())

@@ -6,10 +6,14 @@
 //! Conflicts are resolved as C overlayfs does: between two options that were
 //! given it refuses, an option that was given wins against a default.
 
-use crate::uuid::UuidMode;
+use crate::{
+    format::xattr::Namespace,
+    params::{show, text},
+    uuid::UuidMode, //
+};
 use kernel::prelude::*;
 use vfs::{
-    context::FsContext,
+    context::{FsContext, ParamValue, Refused},
     cred::capable_sys_admin,
     params,
     super_block::Options, //
@@ -178,7 +182,7 @@ impl Choice for FsyncMode {
 }
 
 /// Options that were given, whatever they say.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Given {
     redirect_dir: bool,
     index: bool,
@@ -187,7 +191,7 @@ struct Given {
 }
 
 /// The features of a mount.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Config {
     /// `redirect_dir`; never [`RedirectMode::Off`].
     pub(crate) redirect_dir: RedirectMode,
@@ -207,6 +211,8 @@ pub(crate) struct Config {
     pub(crate) verity: VerityMode,
     /// `fsync`, `volatile`.
     pub(crate) fsync: FsyncMode,
+    /// `userxattr`: where the overlay's own attributes are kept.
+    pub(crate) namespace: Namespace,
     /// `default_permissions`. Permissions are checked in any case.
     pub(crate) default_permissions: bool,
     given: Given,
@@ -233,14 +239,26 @@ impl Config {
             metacopy: params::metacopy(),
             verity: VerityMode::Off,
             fsync: FsyncMode::Auto,
+            namespace: Namespace::Trusted,
             default_permissions: false,
             given: Given::default(),
         }
     }
 
-    /// Takes the option `key=value`; `value` is `None` for one without. Fails with
-    /// `ENOPARAM` if it is none of these options.
-    pub(crate) fn parse(&mut self, fc: &FsContext, key: &CStr, value: Option<&CStr>) -> Result {
+    /// Whether a mount with `other` does the same.
+    pub(crate) fn does_as(&self, other: &Self) -> bool {
+        let given = self.given;
+        *self == Self { given, ..*other }
+    }
+
+    /// Takes the option `key`, which names no directory. [`Refused::UNKNOWN_OPTION`] if
+    /// it is none of these options.
+    pub(crate) fn parse(
+        &mut self,
+        fc: &FsContext,
+        key: &CStr,
+        value: &ParamValue<'_>,
+    ) -> Result<(), Refused> {
         match key.to_bytes() {
             b"redirect_dir" => {
                 self.redirect_dir = match choice(fc, key, value)? {
@@ -270,26 +288,31 @@ impl Config {
                 flag(fc, key, value)?;
                 self.fsync = FsyncMode::Volatile;
             }
+            b"userxattr" => {
+                flag(fc, key, value)?;
+                self.namespace = Namespace::User;
+            }
             b"default_permissions" => {
                 flag(fc, key, value)?;
                 self.default_permissions = true;
             }
-            _ => return Err(ENOPARAM),
+            _ => return Err(Refused::UNKNOWN_OPTION),
         }
         Ok(())
     }
 
     /// Resolves what excludes or needs each other, before the mount is set up.
-    pub(crate) fn resolve(&mut self, fc: &FsContext, layers: &Layers) -> Result {
+    pub(crate) fn resolve(&mut self, fc: &FsContext, layers: &Layers) -> Result<(), Refused> {
         if !layers.upper {
             self.without_upper(fc);
         }
         self.resolve_metacopy(fc)?;
         self.resolve_nfs_export(fc, layers)?;
-        if !capable_sys_admin() {
-            self.check_privileges(fc, layers)?;
+        match self.namespace {
+            Namespace::User => self.resolve_userxattr(fc),
+            Namespace::Trusted if capable_sys_admin() => Ok(()),
+            Namespace::Trusted => self.check_privileges(fc, layers),
         }
-        Ok(())
     }
 
     /// Options that only a writable overlay has a use for.
@@ -314,7 +337,7 @@ impl Config {
     }
 
     /// A renamed file without data is found by its redirect only.
-    fn resolve_metacopy(&mut self, fc: &FsContext) -> Result {
+    fn resolve_metacopy(&mut self, fc: &FsContext) -> Result<(), Refused> {
         if !self.metacopy || self.redirect_dir == RedirectMode::On {
             return Ok(());
         }
@@ -322,7 +345,7 @@ impl Config {
             self.redirect_dir = RedirectMode::On;
             return Ok(());
         }
-        let mode = crate::params::show(self.redirect_dir.word());
+        let mode = show(self.redirect_dir.word());
         if self.given.metacopy {
             return Err(fc.invalid(fmt!("conflicting options: metacopy=on,redirect_dir={mode}")));
         }
@@ -333,7 +356,7 @@ impl Config {
 
     /// A copied-up object is found by its handle through the index only, and a
     /// handle leads to an object that has its data.
-    fn resolve_nfs_export(&mut self, fc: &FsContext, layers: &Layers) -> Result {
+    fn resolve_nfs_export(&mut self, fc: &FsContext, layers: &Layers) -> Result<(), Refused> {
         if self.nfs_export && !self.index {
             if !layers.upper && self.redirect_dir != RedirectMode::NoFollow {
                 fc.info(fmt!(
@@ -357,7 +380,7 @@ impl Config {
                 fc.info(fmt!("disabling nfs_export due to metacopy=on"));
                 self.nfs_export = false;
             } else if self.verity != VerityMode::Off {
-                let mode = crate::params::show(self.verity.word());
+                let mode = show(self.verity.word());
                 fc.info(fmt!("disabling nfs_export due to verity={mode}"));
                 self.nfs_export = false;
             } else {
@@ -368,9 +391,24 @@ impl Config {
         Ok(())
     }
 
+    /// Whoever may write to a layer can give it attributes of users, which are not
+    /// to lead anywhere else in the layers then.
+    fn resolve_userxattr(&mut self, fc: &FsContext) -> Result<(), Refused> {
+        if self.given.redirect_dir && self.redirect_dir != RedirectMode::NoFollow {
+            let mode = show(self.redirect_dir.word());
+            return Err(fc.invalid(fmt!("conflicting options: userxattr,redirect_dir={mode}")));
+        }
+        if self.given.metacopy && self.metacopy {
+            return Err(fc.invalid(fmt!("conflicting options: userxattr,metacopy=on")));
+        }
+        self.redirect_dir = RedirectMode::NoFollow;
+        self.metacopy = false;
+        Ok(())
+    }
+
     /// Features that were asked for and need attributes that the mounter cannot
     /// reach.
-    fn check_privileges(&self, fc: &FsContext, layers: &Layers) -> Result {
+    fn check_privileges(&self, fc: &FsContext, layers: &Layers) -> Result<(), Refused> {
         let follows = self.redirect_dir != RedirectMode::NoFollow;
         let what = if self.given.redirect_dir && follows {
             "redirect_dir"
@@ -403,8 +441,35 @@ impl Config {
             self.index = false;
             fc.warn(fmt!("falling back to index=off"));
         }
+        self.without_xino(fc, "there are no attributes in upperdir");
+    }
+
+    /// Turns off what finds objects by file handles, in words that say why, and of which
+    /// layer.
+    pub(crate) fn without_index(&mut self, fc: &FsContext, why: kernel::fmt::Arguments<'_>) {
+        if self.index || self.nfs_export {
+            fc.warn(fmt!("{why}, falling back to index=off,nfs_export=off"));
+            self.index = false;
+            self.nfs_export = false;
+        }
+    }
+
+    /// Turns `xino=auto` off, which it is where numbers are not to be found again.
+    pub(crate) fn without_xino(&mut self, fc: &FsContext, why: &str) {
         if self.xino == XinoMode::Auto {
+            fc.warn(fmt!("{why}, falling back to xino=off"));
             self.xino = XinoMode::Off;
+        }
+    }
+
+    /// Turns off what needs an index, of a mount that has upper and cannot have one.
+    pub(crate) fn without_workdir(&mut self, fc: &FsContext) {
+        self.index = false;
+        if self.nfs_export {
+            fc.warn(fmt!(
+                "nfs_export needs an index, falling back to nfs_export=off"
+            ));
+            self.nfs_export = false;
         }
     }
 
@@ -446,6 +511,9 @@ impl Config {
         }
         show_choice(options, c"metacopy", self.metacopy, params::metacopy());
         show_choice(options, c"fsync", self.fsync, FsyncMode::Auto);
+        if self.namespace == Namespace::User {
+            options.flag(c"userxattr");
+        }
         show_choice(options, c"verity", self.verity, VerityMode::Off);
     }
 }
@@ -457,26 +525,22 @@ fn show_choice<T: Choice>(options: &Options<'_>, key: &CStr, value: T, default: 
 }
 
 /// A value that is one of several words.
-fn choice<T: Choice>(fc: &FsContext, key: &CStr, value: Option<&CStr>) -> Result<T> {
-    let show = crate::params::show;
-    let Some(value) = value else {
+fn choice<T: Choice>(fc: &FsContext, key: &CStr, value: &ParamValue<'_>) -> Result<T, Refused> {
+    if let ParamValue::Flag = value {
         return Err(fc.invalid(fmt!("{}: a value is missing", show(key))));
-    };
+    }
+    let value = text(fc, key, value)?;
     T::parse(value).ok_or_else(|| {
-        fc.invalid(fmt!(
-            "{}={}: it is {}",
-            show(key),
-            show(value),
-            Words(T::WORDS)
-        ))
+        let words = Words(T::WORDS);
+        fc.invalid(fmt!("{}={}: it is {words}", show(key), show(value)))
     })
 }
 
 /// An option that has no value.
-fn flag(fc: &FsContext, key: &CStr, value: Option<&CStr>) -> Result {
+pub(crate) fn flag(fc: &FsContext, key: &CStr, value: &ParamValue<'_>) -> Result<(), Refused> {
     match value {
-        Some(_) => Err(fc.invalid(fmt!("{}: it takes no value", crate::params::show(key)))),
-        None => Ok(()),
+        ParamValue::Flag => Ok(()),
+        _ => Err(fc.invalid(fmt!("{}: it takes no value", show(key)))),
     }
 }
 
@@ -492,7 +556,7 @@ impl<T> kernel::fmt::Display for Words<T> {
                 _ => ", ",
             };
             f.write_str(between)?;
-            kernel::fmt::Display::fmt(crate::params::show(word), f)?;
+            kernel::fmt::Display::fmt(show(word), f)?;
         }
         Ok(())
     }

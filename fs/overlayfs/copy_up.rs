@@ -11,7 +11,12 @@
 use crate::{
     data,
     entry::{Backing, OverlayInode},
-    format::{metacopy::Metacopy, opaque::IMPURE, xattr::Attribute, Side},
+    format::{
+        metacopy::Metacopy,
+        opaque::IMPURE,
+        xattr::{Attribute, NameClass, Namespace},
+        Side, //
+    },
     identity::Fsid,
     index::{self, EntryName},
     layers::Upper,
@@ -19,6 +24,7 @@ use crate::{
     mapping,
     metacopy,
     nlink,
+    observe::{self, Progress},
     origin::Origin,
     protattr,
     workdir,
@@ -41,6 +47,7 @@ use vfs::{
     mount::PathRef,
     mutex::MutexGuard,
     namei::{Creating, Renaming},
+    trace::{Copied, Reason},
     xattr::SetFlags, //
 };
 
@@ -72,16 +79,17 @@ impl Data {
 /// of the overlay, but no access to write to upper. Fails with `EROFS` without
 /// upper, `EINTR` if killed, and what upper's filesystem says: the object is
 /// then as it was.
-pub(crate) fn copy_up(dentry: &DentryOf<Overlay>) -> Result {
-    copy_up_data(dentry, Data::Unused)
+pub(crate) fn copy_up(dentry: &DentryOf<Overlay>, reason: Reason) -> Result {
+    copy_up_data(dentry, Data::Unused, reason)
 }
 
 /// As [`copy_up`], for a change of attributes. While the result lives the data of a
 /// metacopy is not copied, which changes attributes and puts them back.
 pub(crate) fn copy_up_for_change<'a>(
     dentry: &'a DentryOf<Overlay>,
+    reason: Reason,
 ) -> Result<Option<MutexGuard<'a, ()>>> {
-    copy_up(dentry)?;
+    copy_up(dentry, reason)?;
     let entry = dentry.inode_of().ok_or(ENOENT)?.data();
     if entry.backing() != Backing::Metacopy {
         return Ok(None);
@@ -91,7 +99,7 @@ pub(crate) fn copy_up_for_change<'a>(
 
 /// As [`copy_up`], telling whether the data is needed. Where it is copied, it is
 /// that which [`lower_data::find`] finds.
-pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
+pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data, reason: Reason) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     if data.is_in_upper(inode) && index::is_in_upper(dentry) {
         return Ok(());
@@ -102,7 +110,7 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
         sb.layers.upper()?;
         if dentry.is_disconnected() {
             // It was found by a handle, and has no name to be copied to.
-            with_creds(&sb.cred, |_| copy_up_one(None, dentry, data))?;
+            with_creds(&sb.cred, |_| copy_up_one(None, dentry, data, reason))?;
             continue;
         }
         // The topmost object that is not in upper goes first.
@@ -115,12 +123,12 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data) -> Result {
             next = parent;
             parent = next.parent_of();
         }
-        let what = if **next == **dentry {
-            data
+        let (what, why) = if **next == **dentry {
+            (data, reason)
         } else {
-            Data::Unused
+            (Data::Unused, Reason::Child)
         };
-        with_creds(&sb.cred, |_| copy_up_one(Some(&parent), &next, what))?;
+        with_creds(&sb.cred, |_| copy_up_one(Some(&parent), &next, what, why))?;
     }
     Ok(())
 }
@@ -132,24 +140,21 @@ struct CopyUp<'a> {
     dentry: &'a DentryOf<Overlay>,
     inode: &'a InodeOf<Overlay>,
     lower: PathRef<'a>,
-    stat: Stat,
+    stat: &'a Stat,
     /// Bytes of the file; [`Data::Truncate`] leaves none.
     size: i64,
     /// What the copy says of itself, if its data is not copied.
     metacopy: Option<Metacopy>,
-    origin: Option<Origin>,
+    origin: Option<&'a Origin>,
+    progress: &'a Progress,
 }
 
 /// Where the copy goes.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives at a time, on the stack"
-)]
 enum Place<'a> {
     /// To the name that it has, in this directory.
     Name(&'a InodeOf<Overlay>),
     /// To an entry of the index. Its names become links of that one by one.
-    Entry(EntryName),
+    Entry(&'a EntryName),
 }
 
 /// Copies `dentry`, whose `parent` is in upper, with the mounter's credentials. Without
@@ -158,12 +163,15 @@ fn copy_up_one(
     parent: Option<&DentryOf<Overlay>>,
     dentry: &DentryOf<Overlay>,
     data: Data,
+    reason: Reason,
 ) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let parent = parent.and_then(|parent| parent.inode_of());
     let _copying = inode.data().copy_up.lock_killable()?;
     if inode.data().upper().is_none() {
-        copy_inode(parent, dentry, inode, data)?;
+        observe::copy_up(dentry, inode, reason, Copied::All, |progress| {
+            copy_inode(parent, dentry, inode, data, progress)
+        })?;
     }
     if let Some(parent) = parent.filter(|_| !index::is_in_upper(dentry)) {
         link_up(parent, dentry, inode)?;
@@ -171,7 +179,9 @@ fn copy_up_one(
     if data.is_in_upper(inode) {
         return Ok(());
     }
-    metacopy::complete(inode, data)
+    observe::copy_up(dentry, inode, reason, Copied::Data, |progress| {
+        metacopy::complete(inode, data, progress)
+    })
 }
 
 /// Times of a directory of upper that are put back: to those who look at the overlay it
@@ -202,6 +212,7 @@ fn copy_inode(
     dentry: &DentryOf<Overlay>,
     inode: &InodeOf<Overlay>,
     data: Data,
+    progress: &Progress,
 ) -> Result {
     let upper = inode.super_data().layers.upper()?;
     let lower = inode.lower_path()?.ok_or(EIO)?;
@@ -219,9 +230,11 @@ fn copy_inode(
     } else {
         None
     };
+    let entry;
     let to = match (&origin, parent) {
         (Some(Origin(Some(handle))), _) if indexed && !stat.mode().is_dir() => {
-            Place::Entry(EntryName::of(handle)?)
+            entry = EntryName::of(handle)?;
+            Place::Entry(&entry)
         }
         (_, Some(parent)) => Place::Name(parent),
         (_, None) => return Err(EIO),
@@ -242,16 +255,20 @@ fn copy_inode(
     };
     let metacopy = metacopy::suffices(inode, data, &stat)?;
     let is_metacopy = metacopy.is_some();
+    if is_metacopy || stat.mode().is_reg() && data == Data::Truncate {
+        progress.without_data();
+    }
     let this = CopyUp {
         upper,
         to,
         dentry,
         inode,
         lower,
-        stat,
+        stat: &stat,
         size,
         metacopy,
-        origin,
+        origin: origin.as_ref(),
+        progress,
     };
     let copy = if stat.mode().is_reg() && upper.features.tmpfile {
         this.by_tmpfile()?
@@ -294,7 +311,7 @@ fn link_up(
     let upper = inode.super_data().layers.upper()?;
     let times = ParentTimes::of(parent)?;
     set_impure(parent)?;
-    {
+    let link = || -> Result {
         let _write = upper.mount().want_write()?;
         nlink::store(inode, Side::Lower)?;
         let real = inode.upper_path()?.ok_or(EIO)?;
@@ -311,11 +328,13 @@ fn link_up(
             linked => linked?,
         };
         index::set_named_in_upper(dentry);
-        nlink::store(inode, Side::Upper)?;
-    }
-    dentry.set_revalidation(inode.data().objects());
+        dentry.set_revalidation(inode.data().objects());
+        nlink::store(inode, Side::Upper)
+    };
+    let linked = link();
+    // If only the count could not be written, there is the name.
     times.restore();
-    Ok(())
+    linked
 }
 
 /// The number of an inode that is upper's alone.
@@ -432,7 +451,7 @@ impl CopyUp<'_> {
 
     /// Makes the entry of a directory, if it is to have one.
     fn index_dir(&self, copy: &Dentry) -> Result<Option<ARef<Dentry>>> {
-        match &self.origin {
+        match self.origin {
             Some(Origin(Some(handle))) if index::is_needed(self.inode) => {
                 index::create_for_dir(self.inode.super_data(), handle, copy).map(Some)
             }
@@ -445,19 +464,19 @@ impl CopyUp<'_> {
         if self.metacopy.is_some() || self.size == 0 {
             return Ok(());
         }
-        data::copy(self.inode.lower_data_path()?, to, self.size)?;
+        data::copy(self.inode.lower_data_path()?, to, self.size, self.progress)?;
         let sb = self.inode.super_data();
         // Once is enough: with the attributes, if these are made durable too.
-        if sb.syncs_copied_data() && !sb.syncs_copied_metadata() {
-            to.fsync_all()?;
+        if sb.syncs_copied_metadata() {
+            return Ok(());
         }
-        Ok(())
+        sb.settle_copied_data(to)
     }
 
     /// Copies all that is not data. The caller has write access.
     fn metadata(&self, copy: &Dentry) -> Result {
         let to = self.upper.path(copy)?;
-        copy_xattrs(self.lower, to)?;
+        copy_xattrs(self.upper.namespace, self.lower, to)?;
         let mode = self.stat.mode();
         let flags = self.inode.flags();
         if (mode.is_reg() || mode.is_dir())
@@ -465,7 +484,7 @@ impl CopyUp<'_> {
         {
             self.copy_fileattr(to, flags)?;
         }
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = self.origin {
             origin.store(self.upper, copy)?;
         }
         if let Some(metacopy) = &self.metacopy {
@@ -473,13 +492,13 @@ impl CopyUp<'_> {
         }
         if let Place::Entry(_) = self.to {
             // The entry will be its one link.
-            nlink::store_at(to, Side::Upper, self.inode.nlink(), 1)?;
+            nlink::store_at(self.upper.namespace, to, Side::Upper, self.inode.nlink(), 1)?;
         }
         if mode.is_reg() && to.inode()?.size() != self.size {
             // Holes at the end were not copied, or the data is not.
             SetAttr::size(self.size).apply(to)?;
         }
-        set_attributes(to, &self.stat)?;
+        set_attributes(to, self.stat)?;
         if (mode.is_reg() || mode.is_dir()) && self.inode.super_data().syncs_copied_metadata() {
             OpenFile::open(to, OpenFile::READ)?.fsync_all()?;
         }
@@ -497,7 +516,9 @@ impl CopyUp<'_> {
         let protection = flags.intersection(InodeFlags::PROTECTED);
         if !protection.is_empty() {
             match protattr::store(self.upper, to.dentry(), protection) {
-                Err(err) if err == EPERM => pr_warn!("upper takes no protattr attribute\n"),
+                Err(err) if err == EPERM => {
+                    vfs::pr_warn_ratelimited!("upper takes no protattr attribute\n")
+                }
                 result => result?,
             }
         }
@@ -523,14 +544,41 @@ pub(crate) fn set_attributes(to: PathRef<'_>, stat: &Stat) -> Result {
 /// Notes that `dir`, which is in upper, has objects that came from elsewhere.
 pub(crate) fn set_impure(dir: &InodeOf<Overlay>) -> Result {
     let upper = dir.super_data().layers.upper()?;
-    if dir.data().is_impure() || !upper.features.xattr {
+    if dir.data().is_impure() {
         return Ok(());
     }
-    let path = dir.upper_path()?.ok_or(EIO)?;
-    let _write = upper.mount().want_write()?;
-    xattr::set_own(path, Attribute::Impure, IMPURE)?;
+    // Without attributes it is known as long as the inodes are that know where they came from.
+    if upper.features.xattr {
+        let path = dir.upper_path()?.ok_or(EIO)?;
+        let _write = upper.mount().want_write()?;
+        xattr::set_own(upper.namespace, path, Attribute::Impure, IMPURE)?;
+    }
     dir.data().set_impure();
     Ok(())
+}
+
+/// Takes the note back from a directory of upper alone, which is locked: none of its
+/// objects came from elsewhere, so that listing it is cheap from now on. It may fail,
+/// and is tried again when the directory is listed again.
+pub(crate) fn unset_impure(dir: &InodeOf<Overlay>) {
+    if !dir.data().is_impure() || dir.data().is_merged() || dir.super_block_of().is_readonly() {
+        return;
+    }
+    let (Ok(upper), Ok(Some(path))) = (dir.super_data().layers.upper(), dir.upper_path()) else {
+        return;
+    };
+    if upper.features.xattr {
+        let Ok(_write) = upper.mount().want_write() else {
+            return;
+        };
+        let removed = with_creds(&dir.super_data().cred, |_| {
+            xattr::remove_own(upper.namespace, path, Attribute::Impure)
+        });
+        if removed.is_err_and(|err| err != ENODATA) {
+            return;
+        }
+    }
+    dir.data().unset_impure();
 }
 
 /// Whether a copy without the attribute would be wrong.
@@ -556,8 +604,7 @@ const XFS_ACLS: [&CStr; 2] = [c"trusted.SGI_ACL_FILE", c"trusted.SGI_ACL_DEFAULT
 
 /// Copies all extended attributes but the overlay's own. The caller has write
 /// access.
-pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
-    use crate::format::xattr::NameClass;
+pub(crate) fn copy_xattrs(namespace: Namespace, from: PathRef<'_>, to: PathRef<'_>) -> Result {
     if !from.dentry().lists_xattr() || !to.dentry().lists_xattr() {
         return Ok(());
     }
@@ -578,7 +625,7 @@ pub(crate) fn copy_xattrs(from: PathRef<'_>, to: PathRef<'_>) -> Result {
         rest = rest
             .get(name.to_bytes_with_nul().len()..)
             .unwrap_or_default();
-        if xattr::NAMESPACE.classify(name.to_bytes()) == NameClass::Private {
+        if namespace.classify(name.to_bytes()) == NameClass::Private {
             continue;
         }
         if from.dentry().super_block().magic() == XFS && XFS_ACLS.contains(&name) {

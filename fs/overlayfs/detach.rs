@@ -34,6 +34,7 @@ use crate::{
     copy_up::{copy_up, copy_up_data, Data},
     entry::OverlayInode,
     format::xattr::Attribute,
+    layers::Upper,
     listing::Listing,
     lookup::{has_xattr_whiteouts, is_whiteout},
     workdir,
@@ -53,7 +54,8 @@ use vfs::{
     mount::PathRef,
     namei::{DirLock, LockedDir},
     params,
-    readdir::is_unknown_type, //
+    readdir::is_unknown_type,
+    trace::Reason, //
 };
 
 /// How often it is tried to lock a directory, ..
@@ -84,9 +86,9 @@ pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overl
         Visit::Leave(_) => Ok(()),
     })?;
     tree.walk(&mut |visit| match visit {
-        Visit::Enter(dentry) => copy_up(dentry),
+        Visit::Enter(dentry) => copy_up(dentry, Reason::Rename),
         // A metacopy would look for its data under its new name.
-        Visit::Object(dentry) => copy_up_data(dentry, Data::Copy),
+        Visit::Object(dentry) => copy_up_data(dentry, Data::Copy, Reason::Rename),
         Visit::Leave(dir) => tree.settle(dir),
     })?;
     // Somebody has it removed, or its entries cannot be hidden.
@@ -268,7 +270,7 @@ impl Tree<'_> {
             if self.has_redirects {
                 check_redirects(path, lock.ok_or(EXDEV)?)?;
             }
-            let by_xattr = has_xattr_whiteouts(path)?;
+            let by_xattr = has_xattr_whiteouts(upper.namespace, path)?;
             if by_xattr && !removes_whiteouts {
                 // Nothing says any more that they are not to be listed.
                 return Err(EXDEV);
@@ -280,10 +282,10 @@ impl Tree<'_> {
             let redirect = entry.redirect.lock().take();
             if redirect.is_some() {
                 // An opaque directory is where it is.
-                let _ = path.remove_xattr(xattr::NAMESPACE.name(Attribute::Redirect));
+                let _ = xattr::remove_own(upper.namespace, path, Attribute::Redirect);
             }
             if removes_whiteouts {
-                let _ = remove_whiteouts(path, by_xattr);
+                let _ = remove_whiteouts(upper, path, by_xattr);
             }
             let _ = SetAttr::times_of(&times).apply(path);
             Ok(())
@@ -325,7 +327,7 @@ fn check_redirects(path: PathRef<'_>, dir: LockedDir<'_, Overlay>) -> Result {
 /// Removes the whiteouts from an opaque directory of upper, where they hide
 /// nothing; those that are attributes if it had such. The caller has write access
 /// and the lock of the overlay's directory.
-fn remove_whiteouts(dir: PathRef<'_>, by_xattr: bool) -> Result {
+fn remove_whiteouts(upper: &Upper, dir: PathRef<'_>, by_xattr: bool) -> Result {
     let may_be = |d_type| {
         let is_file = d_type == FileType::Regular.as_dirent();
         let is_device = d_type == FileType::CharDevice.as_dirent();
@@ -333,7 +335,7 @@ fn remove_whiteouts(dir: PathRef<'_>, by_xattr: bool) -> Result {
     };
     for name in &workdir::names_of_type(dir, may_be)? {
         let dentry = dir.lookup(Name::new(name)?)?;
-        if is_whiteout(PathRef::new(dir.mount(), &dentry)?)? {
+        if is_whiteout(upper.namespace, upper.path(&dentry)?)? {
             workdir::remove(dir, &dentry)?;
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     remove,
     rename,
     workdir,
+    written,
     Overlay, //
 };
 use kernel::{
@@ -26,6 +27,7 @@ use kernel::{
 use vfs::{
     acl::{Acl, AclType},
     attr::{Device, FileType, Mode, SetAttr},
+    backing::BackingFiles,
     cred::{with_creds, NewCred},
     dentry::{Child, Dentry, DentryOf},
     file_ops::TmpFile,
@@ -33,7 +35,8 @@ use vfs::{
     inode_ops::{RenameFlags, RenameLocks},
     mount::{IdMap, PathRef},
     namei::{Creating, Renaming},
-    new_inode::{Cached, NewInode}, //
+    new_inode::{Cached, NewInode},
+    trace::Reason, //
 };
 
 /// What is to be created.
@@ -86,7 +89,7 @@ fn make_in_upper(
             && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
         return Ok(Made { dentry, opaque });
     }
-    if !is_whiteout(upper.path(creating.dentry())?)? {
+    if !is_whiteout(upper.namespace, upper.path(creating.dentry())?)? {
         // Somebody changed upper underneath.
         return Err(ESTALE);
     }
@@ -160,7 +163,7 @@ fn create(
     object: Object<'_>,
     mode: Mode,
 ) -> Result {
-    copy_up::copy_up(child.parent())?;
+    copy_up::copy_up(child.parent(), Reason::Create)?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
     let _write = upper.mount().want_write()?;
@@ -204,8 +207,8 @@ fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<Ino
 }
 
 fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Result {
-    metacopy::copy_up_to_move(old, Reach::Anywhere)?;
-    copy_up::copy_up(child.parent())?;
+    metacopy::copy_up_to_move(old, Reach::Anywhere, Reason::Link)?;
+    copy_up::copy_up(child.parent(), Reason::Link)?;
     let inode = old.inode_of().ok_or(ENOENT)?;
     let sb = dir.super_data();
     let upper = sb.layers.upper()?;
@@ -242,13 +245,13 @@ fn tmpfile(
     if !upper.features.tmpfile {
         return Err(EOPNOTSUPP);
     }
-    copy_up::copy_up(&dentry.parent_of())?;
+    copy_up::copy_up(&dentry.parent_of(), Reason::Create)?;
     let _write = upper.mount().want_write()?;
     let mut inode = NewInode::unhashed(dir.super_block_of())?;
     inode.init_owner(idmap, dir, mode);
     let mode = inode.mode();
     let dir_path = dir.upper_path()?.ok_or(EIO)?;
-    let private = with_creds(&sb.cred, |original| {
+    let backing = with_creds(&sb.cred, |original| {
         let mut cred = NewCred::prepare()?;
         cred.set_fs_ids_from(&inode);
         cred.create_files_as(dentry, mode, original)?;
@@ -257,9 +260,10 @@ fn tmpfile(
             file::open_tmpfile(file.user_file(), dir_path, mode, &cred)
         })
     })?;
-    let made = ARef::from(private.backing_dentry());
+    let made = ARef::from(backing.dentry());
     let inode = with_creds(&sb.cred, |_| instantiated(inode, made))?;
-    file.finish::<RegularFile>(inode, private)
+    written::note(&inode);
+    file.finish::<RegularFile>(inode, BackingFiles::new(backing))
 }
 
 /// Operations on directories.

@@ -2,9 +2,9 @@
 
 //! The option `fsync`: what is written to the disk, and when.
 //!
-//! By default the data of a copy is durable before the copy gets its name, so
-//! that a crash never leaves an empty file where lower has a full one. With
-//! `strict` its attributes are too. A volatile mount writes nothing through: it
+//! By default the data of a copy is durable before its name is, so that a crash
+//! never leaves an empty file where lower has a full one. With `strict` data and
+//! attributes are before the copy gets its name. A volatile mount writes nothing through: it
 //! leaves a note in the work directory, so that upper is not taken for complete
 //! after a crash, and fails every sync once anything could not be written.
 
@@ -19,8 +19,9 @@ use kernel::{
 };
 use vfs::{
     attr::FileType,
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::{Dentry, Name},
+    file::OpenFile,
     mount::PathRef,
     namei::Creating,
     super_block::{SuperBlock, WritebackErrors}, //
@@ -35,7 +36,7 @@ pub(crate) fn watch_errors(
     fc: &FsContext,
     mode: FsyncMode,
     upper: &SuperBlock,
-) -> Result<Option<WritebackErrors>> {
+) -> Result<Option<WritebackErrors>, Refused> {
     if mode != FsyncMode::Volatile {
         return Ok(None);
     }
@@ -44,8 +45,8 @@ pub(crate) fn watch_errors(
         fc.error(
             EIO,
             fmt!(
-                "cannot mount volatile when upperdir has an unseen error; sync upperdir's \
-                 filesystem to clear it"
+                "volatile: the filesystem of upperdir has had an error that nobody was told of; \
+                 sync it to clear that"
             ),
         )
     })?;
@@ -95,12 +96,18 @@ impl Super {
         self.config.fsync != FsyncMode::Volatile
     }
 
-    /// Whether the data of a copy is durable before it has its name.
-    pub(crate) fn syncs_copied_data(&self) -> bool {
-        self.config.fsync != FsyncMode::Volatile
+    /// Makes sure that the data of a copy is durable before anything is that is done with
+    /// the copy from here on.
+    pub(crate) fn settle_copied_data(&self, copy: &OpenFile) -> Result {
+        match self.config.fsync {
+            FsyncMode::Volatile => Ok(()),
+            // What is done later is not on the disk earlier.
+            FsyncMode::Auto if copy.inode().super_block().orders_data() => copy.write_back(),
+            FsyncMode::Auto | FsyncMode::Strict => copy.fsync_all(),
+        }
     }
 
-    /// Whether the attributes of a copy are, too.
+    /// Whether data and attributes of a copy are durable before it has its name.
     pub(crate) fn syncs_copied_metadata(&self) -> bool {
         self.config.fsync == FsyncMode::Strict
     }

@@ -3,9 +3,11 @@
 //! What an overlay inode is made of.
 
 use crate::{
+    kept::KeptListing,
+    layer_names::Names,
     layers::{LayerIndex, LayerPath},
-    listing::Listing,
     lower_data::Deferred,
+    stack::Stack,
     Overlay, //
 };
 use core::{convert::Infallible, pin::Pin};
@@ -15,7 +17,6 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{ordering, Atomic},
-        Arc,
         LockClassKey,
         SetOnce, //
     },
@@ -35,7 +36,7 @@ use vfs::{
 /// What is used of it is told by [`Backing`].
 #[pin_data]
 pub struct Entry {
-    lower: SetOnce<KVec<LayerPath>>,
+    lower: SetOnce<Stack>,
     upper: SetOnce<ARef<Dentry>>,
     /// A [`Backing`], which only grows.
     backing: Atomic<u32>,
@@ -48,9 +49,10 @@ pub struct Entry {
     /// Taken by the task that copies the inode up.
     #[pin]
     pub(crate) copy_up: Mutex<()>,
-    /// A merged directory's entries, if they are known.
-    #[pin]
-    pub(crate) listing: Mutex<Option<Arc<Listing>>>,
+    /// A directory's entries, once it has been listed.
+    pub(crate) listing: SetOnce<KeptListing>,
+    /// The names in a merged directory's lower objects, if they are known.
+    pub(crate) names: Names,
     /// The redirect of upper's object: where lower layers have it. Taken last.
     #[pin]
     pub(crate) redirect: Mutex<Option<KVec<u8>>>,
@@ -61,8 +63,12 @@ pub struct Entry {
     /// Whether upper's directory has objects that came from elsewhere, whose
     /// numbers are not upper's.
     impure: Atomic<bool>,
+    /// Since which sweep upper's file is noted as written, see [`crate::written`].
+    pub(crate) written: Atomic<u32>,
     /// Whether it is found by an entry of the index, too.
     indexed: Atomic<bool>,
+    /// Whether upper's file is known to be durable as what it is.
+    settled: Atomic<bool>,
 }
 
 /// Which objects an inode stands for, in the order in which copy-up goes.
@@ -103,6 +109,11 @@ fn classes(depth: c_int) -> Classes {
     }
 }
 
+/// The lock class of the listing that is kept with a directory.
+pub(crate) fn listing_lock_class(depth: c_int) -> Pin<&'static LockClassKey> {
+    classes(depth).listing
+}
+
 /// The lock class of the listing that an open directory keeps.
 pub(crate) fn open_dir_lock_class(depth: c_int) -> Pin<&'static LockClassKey> {
     classes(depth).open_dir
@@ -130,12 +141,15 @@ impl Entry {
             verified: Atomic::new(false),
             mappings: SharedMappings::default(),
             copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
-            listing <- Mutex::new(None, c"overlay_listing", classes.listing),
+            listing: SetOnce::new(),
+            names: Names::new(),
             redirect <- Mutex::new(None, c"overlay_redirect", classes.redirect),
             version: Atomic::new(0),
             opaque: Atomic::new(false),
             impure: Atomic::new(false),
+            written: Atomic::new(0),
             indexed: Atomic::new(false),
+            settled: Atomic::new(false),
         })
     }
 
@@ -215,7 +229,7 @@ impl Entry {
     }
 
     /// Sets the objects in lower layers, before the inode is published.
-    pub(crate) fn set_lower(&self, lower: KVec<LayerPath>) -> bool {
+    pub(crate) fn set_lower(&self, lower: Stack) -> bool {
         self.lower.populate(lower)
     }
 
@@ -252,6 +266,11 @@ impl Entry {
         self.impure.store(true, ordering::Relaxed);
     }
 
+    /// Notes that it has none any more. The directory is locked.
+    pub(crate) fn unset_impure(&self) {
+        self.impure.store(false, ordering::Relaxed);
+    }
+
     /// Whether the index has an entry for it: a file may be in upper without this or
     /// that of its names, and its link count is kept.
     pub(crate) fn is_indexed(&self) -> bool {
@@ -261,6 +280,22 @@ impl Entry {
     /// Notes that the index has an entry for it, before upper's object is there.
     pub(crate) fn set_indexed(&self) {
         self.indexed.store(true, ordering::Relaxed);
+    }
+
+    /// Whether upper's file is known to be durable as what it is: under its name, and as one
+    /// that has the data.
+    ///
+    /// Users who make data durable expect it to be found, though what they wrote to may have
+    /// got its name just now, by copy-up. `fdatasync()` need not see to that: on ext4 it waits
+    /// for the last change of the file's data alone. So until the whole file was synced once,
+    /// nothing less will do.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(ordering::Acquire)
+    }
+
+    /// Notes that upper's file was synced, after it had its data.
+    pub(crate) fn set_settled(&self) {
+        self.settled.store(true, ordering::Release);
     }
 
     /// Whether it is a directory that is merged from several, or whose upper has
@@ -385,5 +420,6 @@ fn publish(inode: &InodeOf<Overlay>, upper: ARef<Dentry>) -> Result {
     if !inode.data().upper.populate(upper) || !inode.rcu_data().set_upper(&real, mount) {
         return Err(EIO);
     }
+    inode.forget_no_acl();
     Ok(())
 }

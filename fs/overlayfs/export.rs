@@ -26,6 +26,7 @@ use crate::{
     lookup::{get_inode, is_whiteout_device},
     origin,
     remove::same_object,
+    stack::Stack,
     super_block::Super,
     Overlay, //
 };
@@ -39,9 +40,9 @@ use vfs::{
     exportfs::{ExportOperations, Handle},
     file::killed,
     inode::{Inode, InodeOf},
-    mount::Mount,
     new_inode::NewInode,
-    super_block::SuperBlockOf, //
+    super_block::SuperBlockOf,
+    trace::Reason, //
 };
 
 /// All directories between this one and the root, or the next one in the index, are
@@ -173,7 +174,7 @@ fn connect(dir: &DentryOf<Overlay>) -> Result {
         }
         if connectable(&parent)? < layer {
             if next.inode_of().ok_or(ENOENT)?.data().upper().is_none() {
-                copy_up::copy_up(&next)?;
+                copy_up::copy_up(&next, Reason::Handle)?;
             }
             break;
         }
@@ -195,16 +196,16 @@ fn decode_upper(
     let data = sb.data();
     let layer = data.layers.upper().map_err(|_| EACCES)?;
     let uuid = data.config.uuid;
-    let upper = handle::decode(uuid, layer.mount(), handle, Find::Connected)?.ok_or(ESTALE)?;
+    let upper = handle::decode(uuid, layer.root()?, handle, Find::Connected)?.ok_or(ESTALE)?;
     if upper.is_dir() {
         return connected(sb, &upper, LayerIndex::UPPER);
     }
     if is_whiteout_device(&upper) {
         return Err(ESTALE);
     }
-    let mut lower = KVec::new();
+    let mut lower = Stack::default();
     if let Some(origin) = origin::find(data, layer.path(&upper)?)? {
-        lower.push(origin, GFP_KERNEL)?;
+        lower.push(origin)?;
     }
     obtain(sb, Some(upper), lower)
 }
@@ -217,8 +218,8 @@ fn decode_lower(
 ) -> Result<ARef<DentryOf<Overlay>>> {
     let data = sb.data();
     let origin = origin::decode(data, handle, Find::Any)?.ok_or(ESTALE)?;
-    let root = data.layers.lower_mounts.first().ok_or(EIO)?.root();
-    if data.layers.upper.is_none() && *origin.dentry == *root {
+    let is_root = *origin.dentry == *data.layers.highest_root()?.dentry();
+    if data.layers.upper.is_none() && is_root {
         return Ok(sb.root().ok_or(EIO)?.into());
     }
     let is_dir = origin.dentry.is_dir();
@@ -245,24 +246,20 @@ fn decode_lower(
         let inode = origin.dentry.inode().ok_or(ESTALE)?;
         origin::verify(data, data.layers.upper()?.path(entry)?, inode)?;
     }
-    let mut lower = KVec::new();
-    lower.push(origin, GFP_KERNEL)?;
-    obtain(sb, None, lower)
+    obtain(sb, None, Stack::of(origin))
 }
 
-/// A dentry of the file that stands for these objects, with a name or without. `upper`
-/// is looked for in the index if there is a lower one.
+/// A dentry of the file that stands for these objects, with a name or without.
 fn obtain(
     sb: &SuperBlockOf<Overlay>,
     upper: Option<ARef<Dentry>>,
-    lower: KVec<LayerPath>,
+    lower: Stack,
 ) -> Result<ARef<DentryOf<Overlay>>> {
-    let mut objects = Objects {
+    let objects = Objects {
         upper,
         lower,
         ..Objects::default()
     };
-    index::complete(sb.data(), &mut objects)?;
     DentryOf::obtain(get_inode(sb, objects)?)
 }
 
@@ -311,14 +308,14 @@ fn connected(
     if real.is_disconnected() || real.is_unhashed() {
         return Err(ENOENT);
     }
-    let mount = sb.data().layers.mount(layer)?;
+    let root = sb.data().layers.root(layer)?.dentry();
     let mut at = known_ancestor(sb, real, layer)?;
     while !is_object_in(&at, layer, real) {
         // Whoever moves directories all the time keeps this from ending.
         if killed() {
             return Err(EINTR);
         }
-        let next = child_towards(sb, &mut at, real, layer, mount)?;
+        let next = child_towards(sb, &mut at, real, layer, root)?;
         match lookup_by_object(&at, &next, layer) {
             // It was moved to another directory meanwhile.
             Err(err) if err == ECHILD => at = known_ancestor(sb, real, layer)?,
@@ -335,7 +332,7 @@ fn child_towards(
     at: &mut ARef<DentryOf<Overlay>>,
     real: &ARef<Dentry>,
     layer: LayerIndex,
-    mount: &Mount,
+    root: &Dentry,
 ) -> Result<ARef<Dentry>> {
     let mut next = real.clone();
     loop {
@@ -343,7 +340,7 @@ fn child_towards(
         if is_object_in(at, layer, &parent) {
             return Ok(next);
         }
-        if *parent == *mount.root() {
+        if *parent == *root {
             *at = sb.root().ok_or(EIO)?.into();
             return Ok(next);
         }
@@ -383,9 +380,9 @@ fn known_ancestor(
     real: &ARef<Dentry>,
     layer: LayerIndex,
 ) -> Result<ARef<DentryOf<Overlay>>> {
-    let mount = sb.data().layers.mount(layer)?;
+    let layer_root = sb.data().layers.root(layer)?.dentry();
     let root = || sb.root().map(ARef::from).ok_or(EIO);
-    if **real == *mount.root() {
+    if **real == *layer_root {
         return root();
     }
     let mut next = real.clone();
@@ -394,7 +391,7 @@ fn known_ancestor(
         if let Some(known) = known(sb, &next, layer)? {
             return Ok(known);
         }
-        if *parent == *mount.root() {
+        if *parent == *layer_root {
             return root();
         }
         if *parent == *next {

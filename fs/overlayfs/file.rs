@@ -11,21 +11,19 @@
 use crate::{
     copy_up::{self, Data},
     entry::{Backing, OverlayInode},
-    inode::may_open,
     lower_data,
     mapping,
+    written,
     Overlay, //
 };
 use kernel::{
     cred::Credential,
     fs::{file::flags, LocalFile},
-    prelude::*,
-    static_lock_class,
-    sync::SetOnce, //
+    prelude::*, //
 };
 use vfs::{
     attr::Mode,
-    backing::BackingFile,
+    backing::{BackingFile, BackingFiles, BorrowedFile},
     cred::with_creds,
     dentry::Dentry,
     file::Whence,
@@ -40,43 +38,13 @@ use vfs::{
         Pipe,
         RemapFlags, //
     },
-    inode::{Inode, InodeOf},
+    inode::{Access, Inode, InodeFlags, InodeLock, InodeOf, InodeSharedLock},
     mount::PathRef,
-    mutex::Mutex, //
+    trace::Reason, //
 };
 
 /// Operations on open regular files.
 pub(crate) struct RegularFile;
-
-/// The layers' files that work for an open file.
-#[pin_data]
-pub(crate) struct OpenRegular {
-    /// What had the data when the file was opened.
-    first: BackingFile,
-    /// Upper's, if that is another one, as soon as it is needed.
-    upper: SetOnce<BackingFile>,
-    /// Taken by the task that opens it.
-    #[pin]
-    opening: Mutex<()>,
-}
-
-impl OpenRegular {
-    fn new(first: BackingFile) -> Result<Pin<KBox<Self>>> {
-        KBox::pin_init(
-            pin_init!(Self {
-                first,
-                upper: SetOnce::new(),
-                opening <- Mutex::new((), c"overlay_open_file", static_lock_class!()),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// The dentry of the layer's file that is open.
-    pub(crate) fn backing_dentry(&self) -> &Dentry {
-        self.first.dentry()
-    }
-}
 
 /// Layers' access times are not the users' business.
 const BACKING_FLAGS: u32 = flags::O_NOATIME;
@@ -101,12 +69,15 @@ pub(crate) fn open_layer(
     path: PathRef<'_>,
 ) -> Result<BackingFile> {
     let cred = &inode.super_data().cred;
+    let (real, idmap) = (path.inode()?, path.mount().idmap());
+    let mut open_flags = open_flags | BACKING_FLAGS;
+    if !inode.super_data().syncs_writes() {
+        open_flags &= !SYNC;
+    }
+    real.permission_of(cred, idmap, Access::for_open(open_flags))?;
     with_creds(cred, |_| {
-        let mut open_flags = open_flags | BACKING_FLAGS;
-        if !inode.super_data().syncs_writes() {
-            open_flags &= !SYNC;
-        }
-        if !may_open(path, open_flags)? {
+        // That is its owner's right.
+        if !real.owner_or_capable(idmap) {
             open_flags &= !flags::O_NOATIME;
         }
         BackingFile::open(user, open_flags, path, cred)
@@ -120,19 +91,17 @@ pub(crate) fn open_tmpfile(
     dir: PathRef<'_>,
     mode: Mode,
     cred: &Credential,
-) -> Result<Pin<KBox<OpenRegular>>> {
+) -> Result<BackingFile> {
     let mut open_flags = user.flags() | BACKING_FLAGS;
     if !user.dentry().super_data().syncs_writes() {
         open_flags &= !SYNC;
     }
-    OpenRegular::new(BackingFile::open_tmpfile(
-        user, open_flags, dir, mode, cred,
-    )?)
+    BackingFile::open_tmpfile(user, open_flags, dir, mode, cred)
 }
 
 /// The layer's file that does the I/O for `file` now, with the flags that `file`
 /// has now.
-fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+fn backing(file: &FileOf<RegularFile>) -> Result<BorrowedFile<'_>> {
     let backing = current(file)?;
     backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY | SYNC)?;
     Ok(backing)
@@ -141,7 +110,7 @@ fn backing(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
 /// Whether the layer's file that does the I/O for `file` now is open.
 fn is_open(file: &FileOf<RegularFile>) -> bool {
     let private = file.private();
-    has_data(file, &private.first) || private.upper.as_ref().is_some()
+    has_data(file, &private.first()) || private.second().is_some()
 }
 
 /// Whether `backing`, which was opened first, has the data of `file` now: until
@@ -158,10 +127,10 @@ fn is_open_in(dentry: &Dentry, backing: &BackingFile) -> bool {
 }
 
 /// The layer's file that has the data of `file` now.
-fn current(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
-    let private = file.private();
-    if has_data(file, &private.first) {
-        return Ok(&private.first);
+fn current(file: &FileOf<RegularFile>) -> Result<BorrowedFile<'_>> {
+    let first = file.private().first();
+    if has_data(file, &first) {
+        return Ok(first);
     }
     in_upper(file)
 }
@@ -169,18 +138,16 @@ fn current(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
 /// Upper's file for a `file` that was opened when upper had no such file, or none
 /// with the data.
 #[cold]
-fn in_upper(file: &FileOf<RegularFile>) -> Result<&BackingFile> {
+fn in_upper(file: &FileOf<RegularFile>) -> Result<BorrowedFile<'_>> {
     let private = file.private();
     let upper = file.inode().upper_path()?.ok_or(EIO)?;
-    if private.upper.as_ref().is_none() {
-        let _opening = private.opening.lock();
-        if private.upper.as_ref().is_none() {
-            let opened = open_layer(file, file.flags(), file.inode(), upper)?;
-            private.upper.populate(opened);
-        }
+    if private.second().is_none() {
+        // If another task is faster, its file is used.
+        let opened = open_layer(file, file.flags(), file.inode(), upper)?;
+        private.add_second(opened)?;
     }
-    let opened = private.upper.as_ref().ok_or(EAGAIN)?;
-    if !is_open_in(upper.dentry(), opened) {
+    let opened = private.second().ok_or(EIO)?;
+    if !is_open_in(upper.dentry(), &opened) {
         return Err(EIO);
     }
     Ok(opened)
@@ -194,42 +161,89 @@ fn cred(file: &FileOf<RegularFile>) -> &Credential {
 /// inode locked and its attributes those of the layer, before and after.
 fn modify<R>(file: &FileOf<RegularFile>, f: impl FnOnce(&BackingFile) -> Result<R>) -> Result<R> {
     let inode = file.inode();
+    settle_by_flags(file)?;
     let _lock = inode.lock();
     inode.copy_attr()?;
-    let result = backing(file).and_then(f);
+    let result = backing(file).and_then(|backing| f(&backing));
     inode.copy_attr()?;
     result
+}
+
+/// Makes sure that data which is durable will be found, before any is written that has to be:
+/// see [`Entry::is_settled`].
+///
+/// [`Entry::is_settled`]: crate::entry::Entry::is_settled
+fn settle(file: &FileOf<RegularFile>) -> Result {
+    match file.inode().data().is_settled() {
+        true => Ok(()),
+        false => RegularFile::fsync(file, 0, 0, false),
+    }
+}
+
+/// As [`settle`], for an operation that syncs if the file was opened so.
+fn settle_by_flags(file: &FileOf<RegularFile>) -> Result {
+    match file.flags() & flags::O_DSYNC {
+        0 => Ok(()),
+        _ => settle(file),
+    }
+}
+
+/// Locks an inode whose file is to be written: `EAGAIN` if it would have to wait, with
+/// `nowait`.
+///
+/// Upper's inode is locked by its filesystem as that needs it. Here set-id bits and
+/// capabilities are taken away, which is done alone; where there are none, writers go
+/// together, and shut out who would add some.
+fn lock_to_write(
+    inode: &InodeOf<Overlay>,
+    nowait: bool,
+) -> Result<(Option<InodeSharedLock<'_>>, Option<InodeLock<'_>>)> {
+    let shared = match nowait {
+        true => inode.try_lock_shared().ok_or(EAGAIN)?,
+        false => inode.lock_shared(),
+    };
+    if inode.flags().contains(InodeFlags::NOSEC) {
+        return Ok((Some(shared), None));
+    }
+    drop(shared);
+    let alone = match nowait {
+        true => inode.try_lock().ok_or(EAGAIN)?,
+        false => inode.lock(),
+    };
+    Ok((None, Some(alone)))
 }
 
 #[vtable]
 impl FileOperations for RegularFile {
     type Fs = Overlay;
-    type Private = OpenRegular;
+    /// What had the data when the file was opened, and upper's, if that is another one, as
+    /// soon as it is needed.
+    type Private = BackingFiles;
 
-    fn open(
-        inode: &InodeOf<Overlay>,
-        file: &OpeningFile<Overlay>,
-    ) -> Result<Pin<KBox<OpenRegular>>> {
+    fn open(inode: &InodeOf<Overlay>, file: &OpeningFile<Overlay>) -> Result<BackingFiles> {
         let open_flags = file.flags();
         lower_data::find(file.dentry())?;
         if changes(open_flags) {
             let truncates = open_flags & flags::O_TRUNC != 0;
-            let data = if truncates {
-                Data::Truncate
+            let (data, reason) = if truncates {
+                (Data::Truncate, Reason::Truncate)
             } else {
-                Data::Copy
+                (Data::Copy, Reason::Open)
             };
-            copy_up::copy_up_data(file.dentry(), data)?;
+            copy_up::copy_up_data(file.dentry(), data, reason)?;
         }
         file.clear_flags(OPEN_ONLY);
         let backing = open_layer(file, file.flags(), inode, inode.data_path()?)?;
+        if changes(open_flags) {
+            written::note(inode);
+        }
         if backing.can_nowait() {
             file.allow_nowait();
         }
         if backing.can_write_atomically() {
             file.allow_atomic_writes();
         }
-        OpenRegular::new(backing)
+        Ok(BackingFiles::new(backing))
     }
 
     fn llseek(file: &FileOf<Self>, at: i64, whence: Whence) -> Result<i64> {
@@ -267,22 +281,27 @@ impl FileOperations for RegularFile {
         if !inode.super_data().syncs_writes() {
             flags = flags.without_sync();
         }
-        let _lock = match flags.nowait() {
-            true => inode.try_lock().ok_or(EAGAIN)?,
-            false => inode.lock(),
-        };
-        inode.copy_attr()?;
+        if flags.syncs() && !inode.data().is_settled() {
+            if flags.nowait() {
+                return Err(EAGAIN);
+            }
+            settle(file)?;
+        }
+        let _lock = lock_to_write(inode, flags.nowait())?;
         backing(file)?.write_iter(iocb, iter, flags, cred(file))
     }
 
     fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {
         let backing = current(file)?;
         let mapped = backing.mmap(vma, cred(file))?;
-        mapping::made(file, backing, mapped)
+        mapping::made(file, &backing, mapped)
     }
 
     fn flush(file: &FileOf<Self>, owner: FlushOwner) -> Result {
-        let backing = backing(file)?;
+        let backing = current(file)?;
+        if !backing.has_flush() {
+            return Ok(());
+        }
         with_creds(cred(file), |_| backing.flush(owner))
     }
 
@@ -298,13 +317,19 @@ impl FileOperations for RegularFile {
         if datasync && entry.backing() == Backing::Metacopy {
             return Ok(());
         }
-        let first = &file.private().first;
-        let backing = if is_open_in(upper, first) {
+        let first = file.private().first();
+        let backing = if is_open_in(upper, &first) {
             first
         } else {
             in_upper(file)?
         };
-        with_creds(cred(file), |_| backing.fsync(start, end, datasync))
+        let has_data = entry.upper_data().is_some();
+        let datasync = datasync && entry.is_settled();
+        with_creds(cred(file), |_| backing.fsync(start, end, datasync))?;
+        if has_data && !datasync {
+            entry.set_settled();
+        }
+        Ok(())
     }
 
     fn splice_write(
@@ -315,6 +340,7 @@ impl FileOperations for RegularFile {
     ) -> Result<usize> {
         let file = iocb.file();
         let inode = file.inode();
+        settle_by_flags(file)?;
         let _lock = inode.lock();
         inode.copy_attr()?;
         backing(file)?.splice_write(iocb, pipe, len, flags, cred(file))
@@ -410,7 +436,8 @@ impl FileOperations for RegularFile {
     }
 
     fn backing_written(file: &FileOf<Self>) {
-        // Fails only for an inode that stands for nothing, which has no file.
-        let _ = file.inode().copy_attr();
+        // A file that is written to was opened in upper.
+        file.inode()
+            .copy_written_from(file.private().first().inode());
     }
 }

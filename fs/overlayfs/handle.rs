@@ -5,7 +5,7 @@
 use crate::{
     format::{
         file_handle::{FileHandle, LEN_MAX},
-        xattr::Attribute,
+        xattr::{Attribute, Namespace},
         Side, //
     },
     uuid::UuidMode,
@@ -20,7 +20,7 @@ use vfs::{
     dentry::Dentry,
     exportfs::Handle,
     inode::Inode,
-    mount::{Mount, PathRef},
+    mount::PathRef,
     super_block::SuperBlock, //
 };
 
@@ -41,27 +41,27 @@ pub(crate) fn encode(uuid: UuidMode, side: Side, inode: &Inode) -> Result<FileHa
 pub(crate) enum Find {
     /// By any dentry.
     Any,
-    /// A directory only within the mount, by a dentry that has all its ancestors.
+    /// A directory only within the layer, by a dentry that has all its ancestors.
     Connected,
 }
 
-/// Finds the object that a handle means in the filesystem of `mount`. `None` when
+/// Finds the object that a handle means in the layer with this root. `None` when
 /// it is of another one, gone, or nothing for a layer; but `ESTALE` when it is
 /// gone from upper, which is to be known.
 pub(crate) fn decode(
     uuid: UuidMode,
-    mount: &Mount,
+    root: PathRef<'_>,
     handle: &FileHandle,
     how: Find,
 ) -> Result<Option<ARef<Dentry>>> {
-    let sb = mount.super_block();
+    let sb = root.mount().super_block();
     if uuid.of_lower(sb) != handle.uuid() || !are_there(sb) {
         return Ok(None);
     }
     let fid = Handle::from_words(handle.fid_type(), handle.fid())?;
     let found = match how {
-        Find::Any => fid.decode(mount),
-        Find::Connected => fid.decode_connected(mount),
+        Find::Any => fid.decode(root.mount()),
+        Find::Connected => fid.decode_connected(root),
     };
     match found {
         Ok(dentry) if dentry.is_weird() => Ok(None),
@@ -73,9 +73,13 @@ pub(crate) fn decode(
 
 /// Reads the handle that an attribute keeps; `None` when there is none, also when
 /// the attribute says something that makes no sense.
-pub(crate) fn read(path: PathRef<'_>, attribute: Attribute) -> Result<Option<FileHandle>> {
+pub(crate) fn read(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+) -> Result<Option<FileHandle>> {
     let mut buffer = [0; LEN_MAX];
-    match xattr::get_own(path, attribute, &mut buffer) {
+    match xattr::get_own(namespace, path, attribute, &mut buffer) {
         Ok(Some(value)) => Ok(FileHandle::from_xattr(value).unwrap_or_default()),
         Ok(None) => Ok(None),
         // Longer than any handle, or a filesystem that refuses to tell.
@@ -85,16 +89,26 @@ pub(crate) fn read(path: PathRef<'_>, attribute: Attribute) -> Result<Option<Fil
 }
 
 /// Writes a handle to an attribute. The caller has write access.
-pub(crate) fn store(path: PathRef<'_>, attribute: Attribute, handle: &FileHandle) -> Result {
+pub(crate) fn store(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+    handle: &FileHandle,
+) -> Result {
     let mut buffer = [0; LEN_MAX];
     let value = handle.write(&mut buffer).map_err(|_| EIO)?;
-    xattr::set_own(path, attribute, value)
+    xattr::set_own(namespace, path, attribute, value)
 }
 
 /// Checks that an attribute keeps this handle: `ENODATA` if it keeps none,
 /// `ESTALE` if another one.
-pub(crate) fn verify(path: PathRef<'_>, attribute: Attribute, handle: &FileHandle) -> Result {
-    match read(path, attribute)? {
+pub(crate) fn verify(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+    handle: &FileHandle,
+) -> Result {
+    match read(namespace, path, attribute)? {
         Some(kept) if kept == *handle => Ok(()),
         Some(_) => Err(ESTALE),
         None => Err(ENODATA),
@@ -104,12 +118,13 @@ pub(crate) fn verify(path: PathRef<'_>, attribute: Attribute, handle: &FileHandl
 /// As [`verify`], but writes the handle if there is none. The caller has write
 /// access.
 pub(crate) fn verify_or_store(
+    namespace: Namespace,
     path: PathRef<'_>,
     attribute: Attribute,
     handle: &FileHandle,
 ) -> Result {
-    match verify(path, attribute, handle) {
-        Err(err) if err == ENODATA => store(path, attribute, handle),
+    match verify(namespace, path, attribute, handle) {
+        Err(err) if err == ENODATA => store(namespace, path, attribute, handle),
         result => result,
     }
 }

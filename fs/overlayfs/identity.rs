@@ -5,11 +5,12 @@
 //! An object has the number that it has in its layer, on the overlay's own
 //! device: the lower layer's for what came from one, also after copy-up, and
 //! upper's for what was created there. With layers on one filesystem numbers
-//! pass through. With several, the high bits tell the filesystem. A number that
-//! needs these bits itself is replaced by one that is remembered for as long as
-//! the overlay is mounted.
+//! pass through. With several, high bits tell the filesystem, in another place in an
+//! overlay that has an overlay as a layer. A number that needs these bits itself is
+//! replaced by one that is remembered for as long as the overlay is mounted.
 
 use kernel::{
+    alloc::AllocError,
     prelude::*,
     rbtree::RBTree,
     sync::static_lock_class, //
@@ -20,10 +21,12 @@ use vfs::{
     mutex::Mutex, //
 };
 
-/// Where the number of the filesystem stands.
-const FSID_SHIFT: u32 = 48;
 /// Marks numbers from the map.
 const REMEMBERED: u64 = 1 << 63;
+/// Bits that tell the filesystem, below that mark. Those of a lower overlay come first.
+const FSID_BITS: u32 = 7;
+/// How high overlays can be stacked, see `FILESYSTEM_MAX_STACK_DEPTH`.
+const DEPTH_MAX: u32 = 2;
 /// Filesystems that can be told apart.
 const FSID_MAX: usize = 1 << 15;
 
@@ -54,15 +57,20 @@ struct Remembered {
 #[pin_data]
 pub(crate) struct Identity {
     several: bool,
+    /// Where the bits begin that tell the filesystem.
+    fsid_shift: u32,
     #[pin]
     remembered: Mutex<Remembered>,
 }
 
 impl Identity {
-    /// For layers on one filesystem, or on several.
-    pub(crate) fn new(several: bool) -> impl PinInit<Self> {
+    /// For layers on one filesystem, or on several, of an overlay at this stacking depth,
+    /// from 1 on.
+    pub(crate) fn new(several: bool, depth: u32) -> impl PinInit<Self> {
+        let fsid_shift = 63 - FSID_BITS * depth.clamp(1, DEPTH_MAX);
         pin_init!(Self {
             several,
+            fsid_shift,
             remembered <- Mutex::new(
                 Remembered {
                     numbers: RBTree::new(),
@@ -86,8 +94,10 @@ impl Identity {
         if !self.several {
             return Ok(ino);
         }
-        if ino >> FSID_SHIFT == 0 {
-            return Ok(u64::from(fsid.0) << FSID_SHIFT | ino);
+        let fsid_mask = (1 << FSID_BITS) - 1;
+        let taken = REMEMBERED | fsid_mask << self.fsid_shift;
+        if ino & taken == 0 && u64::from(fsid.0) <= fsid_mask {
+            return Ok(u64::from(fsid.0) << self.fsid_shift | ino);
         }
         let mut remembered = self.remembered.lock();
         if let Some(number) = remembered.numbers.get(&(fsid, ino)) {
@@ -98,7 +108,7 @@ impl Identity {
         let number = REMEMBERED | count;
         remembered
             .numbers
-            .try_create_and_insert((fsid, ino), number, GFP_KERNEL)?;
+            .try_create_and_insert((fsid, ino), number, GFP_KERNEL_ACCOUNT)?;
         remembered.count = count;
         Ok(number)
     }
@@ -106,7 +116,7 @@ impl Identity {
 
 /// A filesystem that numbers its inodes by itself: a super block, or one of its
 /// subvolumes.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Numbering {
     super_block: usize,
     dev: u32,
@@ -123,15 +133,17 @@ impl Numbering {
     }
 }
 
-/// Finds the number of a filesystem in the list of those seen so far, adding it
-/// if it is new.
-pub(crate) fn fsid_of(known: &mut KVec<Numbering>, numbering: Numbering) -> Result<Fsid> {
-    let index = match known.iter().position(|other| *other == numbering) {
-        Some(index) => index,
+/// Finds the place of a filesystem in the list of those seen so far, adding it if it
+/// is new.
+pub(crate) fn index_of(
+    known: &mut KVVec<Numbering>,
+    numbering: Numbering,
+) -> Result<usize, AllocError> {
+    match known.iter().position(|other| *other == numbering) {
+        Some(index) => Ok(index),
         None => {
             known.push(numbering, GFP_KERNEL)?;
-            known.len() - 1
+            Ok(known.len() - 1)
         }
-    };
-    Fsid::new(index)
+    }
 }

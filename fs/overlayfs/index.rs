@@ -42,7 +42,8 @@ use vfs::{
     cred::with_creds,
     dentry::{Dentry, DentryFlag, DentryOf, Name},
     inode::InodeOf,
-    namei::Renaming, //
+    namei::Renaming,
+    trace::Reason, //
 };
 
 /// Upper has the object under this very name.
@@ -85,7 +86,7 @@ pub(crate) fn is_needed(inode: &InodeOf<Overlay>) -> bool {
 pub(crate) fn before_removal(dentry: &DentryOf<Overlay>) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     if is_needed(inode) && !is_in_upper(dentry) {
-        return copy_up::copy_up(dentry);
+        return copy_up::copy_up(dentry, Reason::Remove);
     }
     Ok(())
 }
@@ -122,7 +123,7 @@ fn entry(upper: &Upper, handle: &FileHandle) -> Result<Option<ARef<Dentry>>> {
         Ok(entry) => Ok(Some(entry)),
         Err(err) if err == ENOENT => Ok(None),
         Err(err) => {
-            pr_warn!(
+            vfs::pr_warn_ratelimited!(
                 "index: lookup failed: error {}; mount with index=off to go without\n",
                 err.to_errno()
             );
@@ -160,12 +161,12 @@ pub(crate) fn complete(sb: &Super, objects: &mut Objects) -> Result {
         return Ok(());
     }
     let path = sb.layers.upper()?.path(&entry)?;
-    let redirect = redirect::read(path)?;
-    let is_metacopy = path.inode()?.mode().is_reg() && metacopy::is_one(path)?;
+    let redirect = redirect::read(sb.namespace(), path)?;
+    let is_metacopy = path.inode()?.mode().is_reg() && metacopy::is_one(sb.namespace(), path)?;
     if redirect.is_some() && sb.config.redirect_dir == RedirectMode::NoFollow
         || is_metacopy && !sb.config.metacopy
     {
-        pr_warn!("index: refusing to follow what an entry says\n");
+        vfs::pr_warn_ratelimited!("index: refusing to follow what an entry says\n");
         return Err(EPERM);
     }
     objects.redirect = redirect;
@@ -198,7 +199,7 @@ fn find(
         return Ok(None);
     };
     if entry.is_weird() || is_whiteout_device(&entry) || !is_same_type(&entry, &origin.dentry) {
-        pr_warn!("index: a lower object has an entry that is not of its type\n");
+        vfs::pr_warn_ratelimited!("index: a lower object has an entry that is not of its type\n");
         return Err(EIO);
     }
     if !is_dir {
@@ -207,12 +208,20 @@ fn find(
         return Ok((!is_other).then_some(entry));
     }
     let Some(upper) = upper else {
-        pr_warn!("index: a lower directory that was copied up is found by its old name\n");
+        vfs::pr_warn_ratelimited!(
+            "index: a lower directory that was copied up is found by its old name\n"
+        );
         return Err(EIO);
     };
     let upper = handle::encode(sb.config.uuid, Side::Upper, upper.inode().ok_or(ENOENT)?)?;
-    handle::verify(layer.path(&entry)?, Attribute::Upper, &upper).map_err(|_| {
-        pr_warn!("index: the entry of a directory does not lead to it\n");
+    handle::verify(
+        sb.namespace(),
+        layer.path(&entry)?,
+        Attribute::Upper,
+        &upper,
+    )
+    .map_err(|_| {
+        vfs::pr_warn_ratelimited!("index: the entry of a directory does not lead to it\n");
         EIO
     })?;
     Ok(Some(entry))
@@ -229,12 +238,12 @@ pub(crate) fn upper_of(
         return Ok(Some(entry.clone()));
     }
     let layer = sb.layers.upper()?;
-    let Some(handle) = handle::read(layer.path(entry)?, Attribute::Upper)? else {
+    let Some(handle) = handle::read(sb.namespace(), layer.path(entry)?, Attribute::Upper)? else {
         return Ok(None);
     };
-    let upper = handle::decode(sb.config.uuid, layer.mount(), &handle, how)?.ok_or(ESTALE)?;
+    let upper = handle::decode(sb.config.uuid, layer.root()?, &handle, how)?.ok_or(ESTALE)?;
     if !upper.is_dir() {
-        pr_warn!("index: the entry of a directory leads to something else\n");
+        vfs::pr_warn_ratelimited!("index: the entry of a directory leads to something else\n");
         return Err(EIO);
     }
     Ok(Some(upper))
@@ -252,7 +261,7 @@ pub(crate) fn create_for_dir(
     let copy = handle::encode(sb.config.uuid, Side::Upper, copy.inode().ok_or(ENOENT)?)?;
     let entry = workdir::start_temp(upper)?.mkdir(FileType::Directory.mode(0))?;
     let place = || -> Result {
-        handle::store(upper.path(&entry)?, Attribute::Upper, &copy)?;
+        handle::store(sb.namespace(), upper.path(&entry)?, Attribute::Upper, &copy)?;
         let index = upper.index()?.ok_or(EIO)?;
         Renaming::start_to_new_name(index, &entry, index, name.name()?)?.rename()
     };
@@ -274,7 +283,7 @@ pub(crate) fn after_removal(inode: &InodeOf<Overlay>) {
     }
     let removed = with_creds(&inode.super_data().cred, |_| remove_entry(inode));
     if let Err(err) = removed {
-        pr_err!("index: cannot remove an entry: error {}\n", err.to_errno());
+        vfs::pr_err_ratelimited!("index: cannot remove an entry: error {}\n", err.to_errno());
     }
 }
 
@@ -287,7 +296,7 @@ fn remove_entry(inode: &InodeOf<Overlay>) -> Result {
     let links = inode.upper_path()?.ok_or(EIO)?.inode()?.nlink();
     if !inode.mode().is_dir() && links != 1 {
         // Lower names were added while it was mounted: their removal counted, they did not.
-        pr_warn!("index: the last name is gone, but not the last link in upper\n");
+        vfs::pr_warn_ratelimited!("index: the last name is gone, but not the last link in upper\n");
         inode.set_nlink(links.saturating_sub(1));
         return nlink::store(inode, Side::Upper);
     }

@@ -18,9 +18,11 @@ use crate::{
     lookup::is_whiteout_device,
     nlink,
     origin::{self, is_same_type},
+    params::show,
     remove::replace_by_whiteout,
     super_block::Super,
-    workdir,
+    uuid::UuidMode,
+    workdir::{self, WITHOUT_INDEX},
     xattr, //
 };
 use kernel::{
@@ -29,60 +31,89 @@ use kernel::{
     sync::aref::ARef, //
 };
 use vfs::{
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::{Dentry, Name},
     mount::PathRef, //
 };
 
-/// Opens the index, or makes it, and removes from it what is not needed any more.
+/// Opens the index of `upper`, or makes it, for a mount whose highest lower layer is
+/// `lower`. `None` where it cannot be made.
 ///
-/// Fails with `ESTALE` if upper was used with another lower layer, or the index
-/// with another upper.
-pub(crate) fn open(sb: &Super, fc: &FsContext) -> Result {
-    let upper = sb.layers.upper()?;
+/// Fails with `ESTALE` if upper was used with another lower layer.
+pub(crate) fn open(
+    fc: &FsContext,
+    upper: &Upper,
+    lower: &Dentry,
+    uuid: UuidMode,
+) -> Result<Option<ARef<Dentry>>, Refused> {
     let mount = upper.mount();
-    let root = PathRef::new(mount, mount.root())?;
-    let lower = sb.layers.lower_mounts.first().ok_or(EINVAL)?.root();
-    let uuid = sb.config.uuid;
-    let handle_of = |side, dentry: &Dentry| {
-        let inode = dentry.inode().ok_or(ENOENT)?;
-        handle::encode(uuid, side, inode)
+    let _write = mount.want_write().map_err(fc.failed("write to upperdir"))?;
+    let verify = || -> Result {
+        let root = PathRef::new(mount, mount.root())?;
+        let origin = handle_of(uuid, Side::Lower, lower)?;
+        handle::verify_or_store(upper.namespace, root, Attribute::Origin, &origin)
     };
-
-    let write = mount.want_write()?;
-    let origin = handle_of(Side::Lower, lower)?;
-    handle::verify_or_store(root, Attribute::Origin, &origin).map_err(|err| {
-        let why = "upperdir was used with another lowerdir";
-        fc.error(err, fmt!("{why}; {WITHOUT}"))
+    verify().map_err(|err| match err == ESTALE {
+        true => fc.error(
+            err,
+            fmt!(
+                "upperdir: '{}' was used with another lowerdir; {WITHOUT_INDEX}",
+                show(&upper.upperdir)
+            ),
+        ),
+        false => fc.failed("compare the origin of upperdir with lowerdir")(err),
     })?;
+    let base = PathRef::new(mount, &upper.workbase).map_err(fc.failed("use workdir"))?;
+    workdir::open_index(fc, &upper.workdir_option, base)
+}
 
-    let base = PathRef::new(mount, &upper.workbase)?;
-    let index = workdir::open_index(fc, base)?;
-    upper.set_index(index)?;
-    let index = upper.index()?.ok_or(EIO)?;
-    let own = handle_of(Side::Upper, mount.root())?;
-    // Old kernels kept upper's handle as the origin.
-    let old = match xattr::has_own(index, Attribute::Origin)? {
-        true => handle::verify(index, Attribute::Origin, &own),
-        false => Ok(()),
+/// Checks that the index belongs to upper, and removes from it what is not needed any
+/// more.
+///
+/// Fails with `ESTALE` if it was used with another upper.
+pub(crate) fn check(sb: &Super, fc: &FsContext) -> Result<(), Refused> {
+    let Ok(upper) = sb.layers.upper() else {
+        return Ok(());
     };
-    old.and_then(|()| handle::verify_or_store(index, Attribute::Upper, &own))
-        .map_err(|err| {
-            let why = "the index was used with another upperdir";
-            fc.error(err, fmt!("{why}; {WITHOUT}"))
-        })?;
-    drop(write);
+    let Some(index) = upper.index().map_err(fc.failed("use the index"))? else {
+        return Ok(());
+    };
+    verify_upper(upper, index, sb.config.uuid).map_err(|err| match err == ESTALE {
+        true => fc.error(
+            err,
+            fmt!(
+                "workdir: '{}/index' was used with another upperdir; {WITHOUT_INDEX}",
+                show(&upper.workdir_option)
+            ),
+        ),
+        false => fc.failed("compare the index with upperdir")(err),
+    })?;
     clean(sb, upper, index).map_err(|err| {
         let errno = err.to_errno();
         fc.error(
             err,
-            fmt!("cannot clean the index: error {errno}; {WITHOUT}"),
+            fmt!(
+                "workdir: '{}/index' cannot be cleaned: error {errno}; {WITHOUT_INDEX}",
+                show(&upper.workdir_option)
+            ),
         )
     })
 }
 
-/// What a user can do.
-const WITHOUT: &str = "remove the directory 'index' in workdir, or mount with index=off";
+fn handle_of(uuid: UuidMode, side: Side, dentry: &Dentry) -> Result<FileHandle> {
+    handle::encode(uuid, side, dentry.inode().ok_or(ENOENT)?)
+}
+
+fn verify_upper(upper: &Upper, index: PathRef<'_>, uuid: UuidMode) -> Result {
+    let mount = upper.mount();
+    let _write = mount.want_write()?;
+    let own = handle_of(uuid, Side::Upper, mount.root())?;
+    // Old kernels kept upper's handle as the origin.
+    if xattr::has_own(upper.namespace, index, Attribute::Origin)? {
+        handle::verify(upper.namespace, index, Attribute::Origin, &own)?;
+    }
+    handle::verify_or_store(upper.namespace, index, Attribute::Upper, &own)
+}
 
 /// What is to be done with an entry.
 enum Verdict {
@@ -108,7 +139,7 @@ fn clean(sb: &Super, upper: &Upper, index: PathRef<'_>) -> Result {
         // Without access to write: it may look at a lower overlay.
         let verdict = judge(sb, upper, name, &entry).inspect_err(|err| {
             let (name, errno) = (BStr::from_bytes(name), err.to_errno());
-            pr_warn!("index: entry {name} cannot be understood: error {errno}\n");
+            vfs::pr_warn_ratelimited!("index: entry {name} cannot be understood: error {errno}\n");
         })?;
         if let Verdict::Good = verdict {
             continue;
@@ -142,7 +173,12 @@ fn judge(sb: &Super, upper: &Upper, name: &[u8], entry: &ARef<Dentry>) -> Result
         Err(err) if err == ESTALE => return Ok(Verdict::Orphan),
         Err(err) => return Err(err),
     };
-    match handle::verify(upper.path(&real)?, Attribute::Origin, &handle) {
+    match handle::verify(
+        upper.namespace,
+        upper.path(&real)?,
+        Attribute::Origin,
+        &handle,
+    ) {
         Err(err) if err == ESTALE => return Ok(Verdict::Stale),
         result => result?,
     }
@@ -167,8 +203,10 @@ fn judge_unlinked(
         return Ok(Verdict::Stale);
     }
     let lower = origin.dentry.inode().ok_or(ENOENT)?;
-    Ok(match nlink::read(lower, upper.path(entry)?)? {
-        Some(_) => Verdict::Good,
-        None => Verdict::Orphan,
-    })
+    Ok(
+        match nlink::read(upper.namespace, lower, upper.path(entry)?)? {
+            Some(_) => Verdict::Good,
+            None => Verdict::Orphan,
+        },
+    )
 }

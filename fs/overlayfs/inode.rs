@@ -11,6 +11,7 @@ use crate::{
     file::RegularFile,
     protattr,
     symlink::Symlink,
+    written,
     Overlay, //
 };
 use kernel::prelude::*;
@@ -22,9 +23,10 @@ use vfs::{
     fileattr::FileAttr,
     inode::{Access, InodeFlags, InodeOf},
     inode_ops::{self, FiemapSource},
-    mount::{IdMap, PathRef},
+    mount::IdMap,
     new_inode::NewInode,
-    rcu::RcuInode, //
+    rcu::RcuInode,
+    trace::Reason, //
 };
 
 /// Gives a new inode the operations for its type.
@@ -100,10 +102,10 @@ pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut S
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     attr.rebase(idmap, inode);
     let _settled = if attr.changes_size() {
-        copy_up::copy_up_data(dentry, Data::Copy)?;
+        copy_up::copy_up_data(dentry, Data::Copy, Reason::Truncate)?;
         None
     } else {
-        copy_up::copy_up_for_change(dentry)?
+        copy_up::copy_up_for_change(dentry, Reason::Attributes)?
     };
     let upper = inode.upper_path()?.ok_or(EIO)?;
     // Truncation of a file that is being executed is refused, by upper's count as well.
@@ -117,6 +119,10 @@ pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut S
     if result.is_ok() {
         inode.copy_attr()?;
     }
+    if access.is_some() {
+        // The rest of the last page was cleared.
+        written::note(inode);
+    }
     drop(write);
     drop(access);
     result
@@ -128,17 +134,16 @@ pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut S
 /// against the object in the layer.
 pub(crate) fn permission(idmap: IdMap<'_>, inode: &InodeOf<Overlay>, mask: Access) -> Result {
     inode.generic_permission(idmap, mask)?;
-    let real = inode.real_path()?;
-    let real_inode = real.inode()?;
-    let copied_first = inode.data().upper().is_none() && !real_inode.mode().is_special();
-    let mask = if copied_first && mask.writes() {
+    let real = inode.real().ok_or(EIO)?;
+    let mask = if mask.writes() && !real.is_upper && !real.inode.mode().is_special() {
         mask.as_copy_source()
     } else {
         mask
     };
-    with_creds(&inode.super_data().cred, |_| {
-        real_inode.permission(real.mount().idmap(), mask)
-    })
+    real.inode
+        .permission_of(&inode.super_data().cred, real.mount.idmap(), mask)?;
+    inode.learn_no_acl();
+    Ok(())
 }
 
 /// See `InodeOperations::permission_rcu`.
@@ -149,13 +154,14 @@ pub(crate) fn permission_rcu(
 ) -> Result {
     let real = inode.real()?;
     inode.generic_permission(idmap, mask)?;
-    let copied_first = !real.is_upper() && !real.is_special();
-    let mask = if copied_first && mask.writes() {
+    let mask = if mask.writes() && !real.is_upper() && !real.is_special() {
         mask.as_copy_source()
     } else {
         mask
     };
-    real.permission(&inode.super_data().cred, mask)
+    real.permission(&inode.super_data().cred, mask)?;
+    inode.learn_no_acl();
+    Ok(())
 }
 
 /// See `InodeOperations::accessed`. Access times of lower objects never change.
@@ -187,7 +193,7 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
         // It would have to change in all layers.
         return Err(EOPNOTSUPP);
     }
-    let _settled = copy_up::copy_up_for_change(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry, Reason::Flags)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let protection = attr.protection();
@@ -210,14 +216,6 @@ pub(crate) fn fileattr_set(dentry: &DentryOf<Overlay>, attr: &mut FileAttr) -> R
     }
     inode.copy_attr()?;
     result
-}
-
-/// Checks that the mounter may open the object at `path`; answers whether it may
-/// leave its access time alone, which is its owner's right.
-pub(crate) fn may_open(path: PathRef<'_>, flags: u32) -> Result<bool> {
-    let inode = path.inode()?;
-    inode.permission(path.mount().idmap(), Access::for_open(flags))?;
-    Ok(inode.owner_or_capable(path.mount().idmap()))
 }
 
 /// Operations on regular files.

@@ -13,13 +13,15 @@ use crate::{
     entry::OverlayInode,
     format::{
         opaque::Opaque,
-        xattr::Attribute, //
+        xattr::{Attribute, Namespace}, //
     },
+    layer_names::Asked,
     layers::{LayerIndex, LayerPath},
-    lookup::{is_trap, is_whiteout},
+    lookup::is_whiteout,
     metacopy,
     origin::{self, Origin},
     redirect::{self, Wanted},
+    stack::Stack,
     xattr,
     Overlay, //
 };
@@ -30,9 +32,8 @@ use kernel::{
 };
 use vfs::{
     dentry::{Dentry, Name},
-    inode::InodeOf,
+    inode::{Inode, InodeOf},
     mount::PathRef,
-    new_inode::NewInode,
     super_block::SuperBlockOf, //
 };
 
@@ -46,7 +47,7 @@ pub(crate) struct Objects {
     /// Of a directory those that are merged. Of a file in upper, and of an opaque
     /// directory, what it was copied from, if that is known. Of a metacopy see
     /// `data`.
-    pub(crate) lower: KVec<LayerPath>,
+    pub(crate) lower: Stack,
     /// Of a regular file whose highest object is a metacopy, which has the
     /// attributes: where the data is.
     ///
@@ -82,16 +83,18 @@ impl Objects {
     }
 }
 
-/// Looks for `name` in the layers of `dir`, with the mounter's credentials.
+/// Looks for `name` in the layers of `dir`, with the mounter's credentials. Counts
+/// in `searched` how many were looked at.
 ///
 /// Fails with `EPERM` when it would have to follow what options say is not to be
 /// followed, `EINVAL` for an invalid redirect, `EIO` for a metacopy without data,
 /// `EREMOTE` for what cannot be in a layer, `ELOOP` for layers within each other.
-pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
+pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>, searched: &mut u32) -> Result<Objects> {
     let sb = dir.super_block_of();
     let search = Search {
         sb,
         dir,
+        asked: Asked::new(dir, name.as_bytes()),
         wanted: Wanted::Name(name),
         found: Objects::default(),
         is_dir: false,
@@ -101,6 +104,7 @@ pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
         last_in_upper: false,
         stop: false,
         last: false,
+        searched,
     };
     search.run()
 }
@@ -109,14 +113,14 @@ pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<Objects> {
 struct Source<'a> {
     layer: LayerIndex,
     dir: PathRef<'a>,
-    /// Whether none of the parent's objects is below it.
-    last: bool,
 }
 
 /// The state of a lookup between two layers.
 struct Search<'a> {
     sb: &'a SuperBlockOf<Overlay>,
     dir: &'a InodeOf<Overlay>,
+    /// Which of the parent's lower objects are asked for what is wanted.
+    asked: Asked<'a>,
     wanted: Wanted<'a>,
     found: Objects,
     /// Whether a directory was found.
@@ -134,13 +138,15 @@ struct Search<'a> {
     /// Whether this is the lowest layer that is looked at, so that what an object
     /// says of those below makes no difference.
     last: bool,
+    /// How many layers were looked at.
+    searched: &'a mut u32,
 }
 
 impl<'a> Search<'a> {
     fn run(mut self) -> Result<Objects> {
         let layers = &self.sb.data().layers;
         let follows = self.follows_redirects() || layers.data_only > 0;
-        self.last = !follows && self.dir.data().merged().is_empty();
+        self.last = !follows && self.is_last(0);
         if let Some(upper) = self.dir.upper_path()? {
             self.in_upper(upper)?;
         }
@@ -151,19 +157,24 @@ impl<'a> Search<'a> {
         // The parent's objects, or after an absolute redirect the roots of the layers.
         let mut from_root = self.wanted.is_absolute();
         let mut index = 0;
+        let mut in_vain = 0;
         while !self.stop {
+            if !from_root {
+                index = self.asked.from(index);
+            }
             let Some(source) = self.source(from_root, index)? else {
                 break;
             };
             self.check_follow()?;
             if !follows {
-                self.last = source.last;
+                self.last = self.is_last(index.saturating_add(1));
             } else if self.is_dir || layers.data_only == 0 {
                 // A redirect may lead out of the parent's objects.
                 self.last = source.layer.0 as usize == layers.merged();
             }
             index += 1;
             let Some(dentry) = self.in_layer(source.dir)? else {
+                in_vain += 1;
                 continue;
             };
             if !self.belongs(&dentry)? {
@@ -174,14 +185,15 @@ impl<'a> Search<'a> {
                     lower_metacopy = self.metacopy;
                 }
                 let layer = source.layer;
-                self.found
-                    .lower
-                    .push(LayerPath { layer, dentry }, GFP_KERNEL)?;
+                self.found.lower.push(LayerPath { layer, dentry })?;
             }
             if !from_root && self.wanted.is_absolute() {
                 from_root = true;
                 index = source.layer.0 as usize;
             }
+        }
+        if in_vain > 0 {
+            self.dir.data().names.asked_in_vain(in_vain);
         }
 
         let is_metacopy = if in_upper {
@@ -199,7 +211,7 @@ impl<'a> Search<'a> {
             self.check_follow()?;
         }
         if self.metacopy || upper_metacopy && lower_is_empty {
-            pr_warn!("lookup: there is no data for a metacopy\n");
+            vfs::pr_warn_ratelimited!("lookup: there is no data for a metacopy\n");
             return Err(EIO);
         }
         if is_metacopy {
@@ -211,7 +223,7 @@ impl<'a> Search<'a> {
             let path = layers.upper()?.path(&upper)?;
             if self.may_have_moved(path)? {
                 if let Some(origin) = origin::find(self.sb.data(), path)? {
-                    self.found.lower.push(origin, GFP_KERNEL)?;
+                    self.found.lower.push(origin)?;
                 }
             }
         }
@@ -222,9 +234,12 @@ impl<'a> Search<'a> {
     /// layers have under another name. A directory is only if it was made opaque
     /// to be moved.
     fn may_have_moved(&mut self, path: PathRef<'_>) -> Result<bool> {
-        if self.is_dir && self.last_in_upper && xattr::has_own(path, Attribute::Origin)? {
+        if self.is_dir
+            && self.last_in_upper
+            && xattr::has_own(self.namespace(), path, Attribute::Origin)?
+        {
             // It has not been asked for, since nothing is below.
-            self.found.opaque = is_opaque(path)?;
+            self.found.opaque = is_opaque(self.namespace(), path)?;
         }
         Ok(!self.is_dir || self.found.opaque)
     }
@@ -232,6 +247,8 @@ impl<'a> Search<'a> {
     /// Whether an object that was found in a lower layer belongs to upper's, if there is
     /// one and it is the first: upper's has to have been copied from it, where the index
     /// relies on that. `ESTALE` if a metacopy was not.
+    ///
+    /// A directory that was merged by hand gets its origin, as with C overlayfs.
     fn belongs(&self, lower: &Dentry) -> Result<bool> {
         let sb = self.sb.data();
         let Some(upper) = self.found.upper.as_ref() else {
@@ -241,7 +258,7 @@ impl<'a> Search<'a> {
             true => sb.config.nfs_export,
             false => sb.config.index,
         };
-        if !relies || !self.found.lower.is_empty() {
+        if !self.found.lower.is_empty() || !relies && !self.is_dir {
             return Ok(true);
         }
         let upper = sb.layers.upper()?.path(upper)?;
@@ -252,16 +269,31 @@ impl<'a> Search<'a> {
                 None => Ok(true),
             };
         }
-        if !xattr::has_own(upper, Attribute::Origin)? {
-            // Merged by hand.
-            Origin::of(sb, lower)?.store_now(sb, upper.dentry())?;
-            copy_up::set_impure(self.dir)?;
+        if !relies {
+            if !self.sb.is_readonly() {
+                // Nobody needs it now: a failure is of no consequence.
+                let _ = self.note_origin(upper, lower);
+            }
+            return Ok(true);
         }
+        self.note_origin(upper, lower)?;
         match origin::verify(sb, upper, lower) {
             Ok(()) => Ok(true),
             Err(err) if err == ESTALE || err == ENODATA => Ok(false),
             Err(err) => Err(err),
         }
+    }
+
+    /// Writes the origin of a directory that has none. Takes write access to upper.
+    fn note_origin(&self, dir: PathRef<'_>, lower: &Inode) -> Result {
+        let sb = self.sb.data();
+        if !sb.layers.upper()?.features.xattr
+            || xattr::has_own(sb.namespace(), dir, Attribute::Origin)?
+        {
+            return Ok(());
+        }
+        Origin::of(sb, lower)?.store_now(sb, dir.dentry())?;
+        copy_up::set_impure(self.dir)
     }
 
     fn in_upper(&mut self, dir: PathRef<'_>) -> Result {
@@ -277,12 +309,17 @@ impl<'a> Search<'a> {
         }
         if let Wanted::Redirected(path) = &self.wanted {
             let mut redirect = KVec::new();
-            redirect.extend_from_slice(path, GFP_KERNEL)?;
+            redirect.extend_from_slice(path, GFP_KERNEL_ACCOUNT)?;
             self.found.redirect = Some(redirect);
         }
         self.found.opaque = self.is_dir && self.stop;
         self.found.upper = Some(dentry);
         Ok(())
+    }
+
+    /// Whether none of the parent's lower objects from this place on is asked.
+    fn is_last(&mut self, place: usize) -> bool {
+        self.asked.from(place) >= self.dir.data().merged().len()
     }
 
     /// The layer's directory at `index`.
@@ -293,12 +330,8 @@ impl<'a> Search<'a> {
                 return Ok(None);
             }
             let layer = LayerIndex(u32::try_from(index + 1).map_err(|_| EINVAL)?);
-            let mount = layers.mount(layer)?;
-            return Ok(Some(Source {
-                layer,
-                dir: PathRef::new(mount, mount.root())?,
-                last: index + 1 == layers.merged(),
-            }));
+            let dir = layers.root(layer)?;
+            return Ok(Some(Source { layer, dir }));
         }
         let lower = self.dir.data().merged();
         let Some(path) = lower.get(index) else {
@@ -307,8 +340,11 @@ impl<'a> Search<'a> {
         Ok(Some(Source {
             layer: path.layer,
             dir: layers.path(path)?,
-            last: index + 1 == lower.len(),
         }))
+    }
+
+    fn namespace(&self) -> Namespace {
+        self.sb.data().namespace()
     }
 
     fn follows_redirects(&self) -> bool {
@@ -320,11 +356,11 @@ impl<'a> Search<'a> {
     /// that is not trusted could have anywhere.
     fn check_follow(&self) -> Result {
         if self.metacopy && !self.sb.data().config.metacopy {
-            pr_warn!("refusing to follow metacopy origin\n");
+            vfs::pr_warn_ratelimited!("refusing to follow metacopy origin\n");
             return Err(EPERM);
         }
         if matches!(self.wanted, Wanted::Redirected(_)) && !self.follows_redirects() {
-            pr_warn!("refusing to follow redirect\n");
+            vfs::pr_warn_ratelimited!("refusing to follow redirect\n");
             return Err(EPERM);
         }
         Ok(())
@@ -332,6 +368,7 @@ impl<'a> Search<'a> {
 
     /// Looks for what is wanted in one layer, from its directory `dir` on.
     fn in_layer(&mut self, dir: PathRef<'_>) -> Result<Option<ARef<Dentry>>> {
+        *self.searched = self.searched.saturating_add(1);
         let mut base = ARef::<Dentry>::from(dir.dentry());
         // Counted from the end: a redirect changes what is before.
         let slash = usize::from(self.wanted.is_absolute());
@@ -355,9 +392,8 @@ impl<'a> Search<'a> {
     /// has nothing of that counts.
     fn one_name(&mut self, dir: PathRef<'_>, place: Range<usize>) -> Result<Option<ARef<Dentry>>> {
         casefold::check(self.sb, dir.dentry())?;
-        let bytes = self.wanted.as_bytes();
-        let is_last_name = place.end == bytes.len();
-        let name = Name::new(bytes.get(place.clone()).ok_or(EIO)?);
+        let is_last_name = place.end == self.wanted.as_bytes().len();
+        let name = self.wanted.name(&place);
         let dentry = match name.and_then(|name| dir.lookup(name)) {
             Ok(dentry) => dentry,
             Err(err) if err == ENOENT || err == ENAMETOOLONG => return Ok(None),
@@ -372,11 +408,11 @@ impl<'a> Search<'a> {
             return Ok(None);
         };
         if dentry.is_weird() || casefold::check(self.sb, &dentry).is_err() {
-            pr_warn!("lookup: unsupported object in a layer\n");
+            vfs::pr_warn_ratelimited!("lookup: unsupported object in a layer\n");
             return Err(EREMOTE);
         }
         let path = PathRef::new(dir.mount(), &dentry)?;
-        if is_whiteout(path)? {
+        if is_whiteout(self.namespace(), path)? {
             self.stop = true;
             return Ok(None);
         }
@@ -392,21 +428,21 @@ impl<'a> Search<'a> {
                 self.stop = true;
                 return Ok(None);
             }
-            self.metacopy = mode.is_reg() && metacopy::is_one(path)?;
+            self.metacopy = mode.is_reg() && metacopy::is_one(self.namespace(), path)?;
             self.stop = !self.metacopy;
             if self.stop || self.last {
                 return Ok(Some(dentry));
             }
         } else {
-            if NewInode::find(self.sb, inode).is_some_and(|inode| is_trap(&inode)) {
-                pr_warn!("lookup: a layer is within another layer\n");
+            if self.sb.data().traps.contains(inode) {
+                vfs::pr_warn_ratelimited!("lookup: a layer is within another layer\n");
                 return Err(ELOOP);
             }
             self.is_dir |= is_last_name;
             if self.last {
                 return Ok(Some(dentry));
             }
-            if is_opaque(path)? {
+            if is_opaque(self.namespace(), path)? {
                 self.stop = true;
                 return Ok(Some(dentry));
             }
@@ -418,10 +454,12 @@ impl<'a> Search<'a> {
     /// Follows the redirect of the object at `path`, whose name is at `place`.
     fn follow(&mut self, path: PathRef<'_>, place: &Range<usize>) -> Result {
         self.absolute = false;
-        let Some(redirect) = redirect::read(path)? else {
+        let Some(redirect) = redirect::read(self.namespace(), path)? else {
             return Ok(());
         };
         self.wanted = self.wanted.redirected(place, &redirect)?;
+        let name = self.wanted.as_bytes();
+        self.asked.set_name((!name.contains(&b'/')).then_some(name));
         if redirect.starts_with(b"/") {
             self.absolute = true;
             // A directory above may have been opaque, but the object came from elsewhere.
@@ -432,9 +470,9 @@ impl<'a> Search<'a> {
 }
 
 /// Whether a directory of a layer hides those of lower layers.
-fn is_opaque(path: PathRef<'_>) -> Result<bool> {
+fn is_opaque(namespace: Namespace, path: PathRef<'_>) -> Result<bool> {
     let mut value = [0; 2];
-    match xattr::get_own(path, Attribute::Opaque, &mut value) {
+    match xattr::get_own(namespace, path, Attribute::Opaque, &mut value) {
         Ok(value) => Ok(value.and_then(Opaque::parse) == Some(Opaque::Opaque)),
         Err(err) if err == ERANGE => Ok(false),
         Err(err) => Err(err),

@@ -4,17 +4,19 @@
 
 use crate::{
     config::Config,
-    identity::{Fsid, Numbering}, //
+    format::xattr::Namespace,
+    identity::{Fsid, Numbering},
+    params::Shown,
+    text::Text, //
 };
 use kernel::{
     prelude::*,
-    str::CString,
-    sync::{aref::ARef, SetOnce}, //
+    sync::aref::ARef, //
 };
 use vfs::{
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::Dentry,
-    mount::{Mount, PathRef, PrivateMount},
+    mount::{Mount, Path, PathRef, PrivateMount, PrivateMounts},
     mutex::Mutex,
     super_block::WritebackErrors, //
 };
@@ -52,29 +54,30 @@ pub(crate) struct Lower {
 ///
 /// What is temporary is made in `workdir`, on the same mount, and moved to its
 /// place by one rename or link.
-#[pin_data]
 pub(crate) struct Upper {
-    /// `work` below the directory that the option `workdir` names.
-    pub(crate) workdir: ARef<Dentry>,
+    /// `work` below the directory that the option `workdir` names. Without it nothing can
+    /// be changed: the mount is read-only.
+    pub(crate) workdir: Option<ARef<Dentry>>,
     /// `index` beside it, which is the work directory too then.
-    pub(crate) index: SetOnce<ARef<Dentry>>,
+    pub(crate) index: Option<ARef<Dentry>>,
     /// The directory that the option `workdir` names.
     pub(crate) workbase: ARef<Dentry>,
     /// Marks on upper and work directory.
     pub(crate) _marks: [InUse; 2],
+    /// Where the overlay's own attributes are kept.
+    pub(crate) namespace: Namespace,
     /// What upper's filesystem can do.
     pub(crate) features: Features,
     /// Of a volatile mount: the errors of upper's filesystem before it.
     pub(crate) volatile: Option<WritebackErrors>,
     /// A whiteout that new ones are links to.
-    #[pin]
-    pub(crate) whiteout: Mutex<SharedWhiteout>,
+    pub(crate) whiteout: Pin<KBox<Mutex<SharedWhiteout>>>,
     /// The mount, whose root is the layer's. What belongs to it is dropped before.
     pub(crate) mount: PrivateMount,
     /// The options, to show them.
-    pub(crate) upperdir: CString,
+    pub(crate) upperdir: Text,
     /// As above.
-    pub(crate) workdir_option: CString,
+    pub(crate) workdir_option: Text,
 }
 
 /// A mark on a directory that says that an overlay writes to it, taken back when
@@ -82,17 +85,18 @@ pub(crate) struct Upper {
 pub(crate) struct InUse(Option<ARef<Dentry>>);
 
 impl InUse {
-    /// Marks `dentry`, which is what the option `what` names; see [`in_use`].
+    /// Marks the directory that the option `key` names; see [`in_use`].
     pub(crate) fn mark(
         fc: &FsContext,
         config: &Config,
-        what: &str,
-        dentry: &ARef<Dentry>,
-    ) -> Result<Self> {
+        key: &str,
+        path: &Path,
+    ) -> Result<Self, Refused> {
+        let dentry = path.dentry();
         if dentry.inode().is_some_and(|inode| inode.try_mark_in_use()) {
             return Ok(Self(Some(dentry.clone())));
         }
-        in_use(fc, config, what)?;
+        in_use(fc, config, key, path)?;
         Ok(Self(None))
     }
 }
@@ -105,21 +109,27 @@ impl Drop for InUse {
     }
 }
 
-/// Warns of a directory that another overlay writes to. An index would be spoiled:
+/// Warns of a layer that another overlay writes to. An index would be spoiled:
 /// `EBUSY`.
-pub(crate) fn in_use(fc: &FsContext, config: &Config, what: &str) -> Result {
+pub(crate) fn in_use(
+    fc: &FsContext,
+    config: &Config,
+    key: &str,
+    path: &Path,
+) -> Result<(), Refused> {
+    let shown = Shown::new(path.borrow());
     if config.index {
         return Err(fc.error(
             EBUSY,
             fmt!(
-                "{what} is in use as upperdir or workdir of another mount, mount with index=off to \
-                 use it all the same"
+                "{key}: '{shown}' is in use as upperdir or workdir of another mount; with \
+                 index=off it can be used all the same"
             ),
         ));
     }
     fc.warn(fmt!(
-        "{what} is in use as upperdir or workdir of another mount, accessing files from both \
-         mounts will result in undefined behavior"
+        "{key}: '{shown}' is in use as upperdir or workdir of another mount, accessing files from \
+         both mounts will result in undefined behavior"
     ));
     Ok(())
 }
@@ -149,16 +159,21 @@ impl Upper {
         &self.mount
     }
 
+    /// The root of the layer.
+    pub(crate) fn root(&self) -> Result<PathRef<'_>> {
+        self.path(self.mount.root())
+    }
+
     /// The path of an object in upper, or in the work directory.
     pub(crate) fn path<'a>(&'a self, dentry: &'a Dentry) -> Result<PathRef<'a>> {
         PathRef::new(&self.mount, dentry)
     }
 
-    /// The work directory.
+    /// The work directory; `EROFS` if there is none.
     pub(crate) fn work(&self) -> Result<PathRef<'_>> {
         match self.index()? {
             Some(index) => Ok(index),
-            None => self.path(&self.workdir),
+            None => self.path(self.workdir.as_ref().ok_or(EROFS)?),
         }
     }
 
@@ -169,28 +184,22 @@ impl Upper {
             .map(|index| self.path(index))
             .transpose()
     }
-
-    /// Sets the index, once, while the mount is set up.
-    pub(crate) fn set_index(&self, index: ARef<Dentry>) -> Result {
-        match self.index.populate(index) {
-            true => Ok(()),
-            false => Err(EBUSY),
-        }
-    }
 }
 
 /// The stack of layers.
 pub(crate) struct LayerStack {
     /// The writable layer, if there is one.
-    pub(crate) upper: Option<Pin<KBox<Upper>>>,
+    pub(crate) upper: Option<KBox<Upper>>,
     /// The lower layers that are merged, the highest first.
-    pub(crate) lower: KVec<Lower>,
+    pub(crate) lower: KVVec<Lower>,
     /// How many more there are below, which are not merged, but only hold data that
     /// metacopies lead to.
     pub(crate) data_only: usize,
-    /// Their mounts, and after them those of the data-only layers, which are not
-    /// merged; released together.
-    pub(crate) lower_mounts: KVec<PrivateMount>,
+    /// Their roots, and after them those of the data-only layers, which are not
+    /// merged. They are dropped before their mounts.
+    pub(crate) lower_roots: KVVec<Path>,
+    /// The mounts that the lower layers are in, which several may share.
+    pub(crate) lower_mounts: PrivateMounts,
 }
 
 impl LayerStack {
@@ -199,14 +208,38 @@ impl LayerStack {
         self.upper.as_deref().ok_or(EROFS)
     }
 
+    /// Whether nothing can be changed, however it is mounted.
+    pub(crate) fn forces_readonly(&self) -> bool {
+        self.upper
+            .as_ref()
+            .is_none_or(|upper| upper.workdir.is_none())
+    }
+
     /// The mount of a layer.
     pub(crate) fn mount(&self, layer: LayerIndex) -> Result<&Mount> {
         match layer.0.checked_sub(1) {
             None => Ok(&self.upper()?.mount),
-            Some(index) => {
-                let mount = self.lower_mounts.get(index as usize).ok_or(EIO)?;
-                Ok(mount)
-            }
+            Some(index) => Ok(self.lower_root(index as usize)?.mount()),
+        }
+    }
+
+    /// The root of a layer.
+    pub(crate) fn root(&self, layer: LayerIndex) -> Result<PathRef<'_>> {
+        match layer.0.checked_sub(1) {
+            None => self.upper()?.root(),
+            Some(index) => Ok(self.lower_root(index as usize)?.borrow()),
+        }
+    }
+
+    fn lower_root(&self, index: usize) -> Result<&Path> {
+        self.lower_roots.get(index).ok_or(EIO)
+    }
+
+    /// The root of the highest layer.
+    pub(crate) fn highest_root(&self) -> Result<PathRef<'_>> {
+        match self.upper() {
+            Ok(upper) => upper.root(),
+            Err(_) => Ok(self.lower_root(0)?.borrow()),
         }
     }
 
@@ -215,19 +248,19 @@ impl LayerStack {
         self.lower.len()
     }
 
-    /// The mounts of the lower layers that are merged, the highest first.
-    pub(crate) fn merged_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
-        self.indexed_mounts().take(self.merged())
+    /// The roots of the lower layers that are merged, the highest first.
+    pub(crate) fn merged_roots(&self) -> impl Iterator<Item = (LayerIndex, &Path)> {
+        self.indexed_roots().take(self.merged())
     }
 
-    /// The mounts of the data-only layers, the highest first.
-    pub(crate) fn data_only_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
-        self.indexed_mounts().skip(self.merged())
+    /// The roots of the data-only layers, the highest first.
+    pub(crate) fn data_only_roots(&self) -> impl Iterator<Item = (LayerIndex, &Path)> {
+        self.indexed_roots().skip(self.merged())
     }
 
-    fn indexed_mounts(&self) -> impl Iterator<Item = (LayerIndex, &PrivateMount)> {
+    fn indexed_roots(&self) -> impl Iterator<Item = (LayerIndex, &Path)> {
         // Upper is the layer before.
-        Iterator::zip((1..).map(LayerIndex), self.lower_mounts.iter())
+        Iterator::zip((1..).map(LayerIndex), self.lower_roots.iter())
     }
 
     /// The filesystem that a layer is on; `EIO` for data-only layers, whose inode

@@ -5,14 +5,14 @@
 use crate::{
     casefold::FoldedNames,
     entry::OverlayInode,
+    format::xattr::Namespace,
     identity::Fsid,
     lookup::{has_xattr_whiteouts, is_whiteout},
     Overlay, //
 };
-use core::ops::Range;
 use kernel::prelude::*;
 use vfs::{
-    attr::FileType,
+    attr::{ChangeTime, FileType},
     dentry::Name,
     file::OpenFile,
     hash::NameHash,
@@ -25,7 +25,9 @@ use vfs::{
 /// An entry of a merged directory.
 #[derive(Clone)]
 pub(crate) struct Entry {
-    name: Range<u32>,
+    /// Where its name begins.
+    name: u32,
+    name_len: u16,
     /// The number of its inode in its layer.
     pub(crate) ino: u64,
     /// Its type, `DT_*`.
@@ -42,6 +44,9 @@ pub(crate) struct Entry {
 /// what is hidden by whiteouts, in the order of the layers.
 pub(crate) struct Listing {
     version: u64,
+    /// When the directory of each layer was changed last before it was read; `None` if it is
+    /// on a filesystem that has to be asked about that.
+    times: Option<KVVec<ChangeTime>>,
     entries: KVVec<Entry>,
     names: KVVec<u8>,
 }
@@ -52,17 +57,31 @@ impl Listing {
         // A change while it is read makes the listing one of the past, and it says so.
         let mut listing = Self {
             version: dir.data().version(),
+            times: None,
             entries: KVVec::new(),
             names: KVVec::new(),
         };
-        let layers = &dir.super_data().layers;
-        let mut sources = KVec::new();
+        let (layers, namespace) = (&dir.super_data().layers, dir.super_data().namespace());
+        let mut sources = KVVec::new();
         if let Some(upper) = dir.upper_path()? {
-            sources.push(Source::new(upper, Fsid::UPPER, true)?, GFP_KERNEL)?;
+            sources.push(
+                Source::new(namespace, upper, Fsid::UPPER, true)?,
+                GFP_KERNEL,
+            )?;
         }
         for lower in dir.data().merged() {
             let (path, fsid) = (layers.path(lower)?, layers.fsid(lower.layer)?);
-            sources.push(Source::new(path, fsid, false)?, GFP_KERNEL)?;
+            sources.push(Source::new(namespace, path, fsid, false)?, GFP_KERNEL)?;
+        }
+        if !sources
+            .iter()
+            .any(|source| source.path.dentry().needs_revalidation())
+        {
+            let mut times = KVVec::with_capacity(sources.len(), GFP_KERNEL_ACCOUNT)?;
+            for source in &sources {
+                times.push(ChangeTime::note(source.path)?, GFP_KERNEL_ACCOUNT)?;
+            }
+            listing.times = Some(times);
         }
         for (index, source) in sources.iter().enumerate() {
             let layer = u32::try_from(index).map_err(|_| EINVAL)?;
@@ -80,18 +99,20 @@ impl Listing {
                 return Ok(());
             }
             let start = u32::try_from(self.names.len()).map_err(|_| EOVERFLOW)?;
-            self.names.extend_from_slice(entry.name, GFP_KERNEL)?;
-            let end = u32::try_from(self.names.len()).map_err(|_| EOVERFLOW)?;
+            self.names
+                .extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
+            let name_len = u16::try_from(entry.name.len()).map_err(|_| EIO)?;
             let (ino, d_type) = (entry.ino, entry.d_type);
             let entry = Entry {
-                name: start..end,
+                name: start,
+                name_len,
                 ino,
                 d_type,
                 fsid,
                 layer,
                 in_upper,
             };
-            self.entries.push(entry, GFP_KERNEL)?;
+            self.entries.push(entry, GFP_KERNEL_ACCOUNT)?;
             Ok(())
         })
     }
@@ -114,7 +135,7 @@ impl Listing {
                 .map_or(&[][..], |entry| name_in(names, entry)),
         };
         let mut seen = Seen::new(if sources.len() > 1 { entries.len() } else { 0 })?;
-        let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL)?;
+        let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL_ACCOUNT)?;
         for (index, entry) in entries.iter().enumerate() {
             if sources.len() > 1 && !seen.insert(index, key(index), key)? {
                 continue;
@@ -124,15 +145,40 @@ impl Listing {
             if source.may_be_whiteout(entry) && source.is_whiteout(name)? {
                 continue;
             }
-            kept.push(entry.clone(), GFP_KERNEL)?;
+            kept.push(entry.clone(), GFP_KERNEL_ACCOUNT)?;
         }
         *entries = kept;
         Ok(())
     }
 
-    /// Whether the directory has not changed since it was read.
+    /// Whether the directory has not changed since it was read, as far as is known: neither
+    /// here nor, which nobody should do, in a layer.
     pub(crate) fn is_current(&self, dir: &InodeOf<Overlay>) -> bool {
-        self.version == dir.data().version()
+        if self.version != dir.data().version() {
+            return false;
+        }
+        let Some(times) = &self.times else {
+            return true;
+        };
+        let entry = dir.data();
+        let upper = entry.upper().map(|upper| &**upper).into_iter();
+        let lower = entry.merged().iter().map(|lower| &*lower.dentry);
+        let mut objects = Iterator::chain(upper, lower);
+        let unchanged = times.iter().all(|time| {
+            let inode = objects.next().and_then(|object| object.inode());
+            inode.is_some_and(|inode| time.is_still_of(inode))
+        });
+        unchanged && objects.next().is_none()
+    }
+
+    /// Whether it is noticed when it is not current any more.
+    pub(crate) fn may_be_kept(&self) -> bool {
+        self.times.is_some()
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.names.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// Whether the directory shows nothing.
@@ -198,13 +244,15 @@ impl Seen {
 }
 
 fn name_in<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
+    let start = entry.name as usize;
     names
-        .get(entry.name.start as usize..entry.name.end as usize)
+        .get(start..start + usize::from(entry.name_len))
         .unwrap_or_default()
 }
 
 /// One of the directories that are merged.
 struct Source<'a> {
+    namespace: Namespace,
     path: PathRef<'a>,
     fsid: Fsid,
     in_upper: bool,
@@ -212,12 +260,13 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(path: PathRef<'a>, fsid: Fsid, in_upper: bool) -> Result<Self> {
+    fn new(namespace: Namespace, path: PathRef<'a>, fsid: Fsid, in_upper: bool) -> Result<Self> {
         Ok(Self {
+            namespace,
             path,
             fsid,
             in_upper,
-            xattr_whiteouts: has_xattr_whiteouts(path)?,
+            xattr_whiteouts: has_xattr_whiteouts(namespace, path)?,
         })
     }
 
@@ -230,7 +279,7 @@ impl<'a> Source<'a> {
 
     fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
         match self.path.lookup_positive_killable(Name::new(name)?) {
-            Ok(dentry) => is_whiteout(PathRef::new(self.path.mount(), &dentry)?),
+            Ok(dentry) => is_whiteout(self.namespace, PathRef::new(self.path.mount(), &dentry)?),
             Err(err) if err == EINTR => Err(err),
             // Gone, or not to be had: it is shown, and a lookup will tell.
             Err(_) => Ok(false),

@@ -8,16 +8,18 @@ use crate::{
     format::{
         opaque::{is_impure, Opaque},
         whiteout,
-        xattr::Attribute, //
+        xattr::{Attribute, Namespace}, //
     },
     identity::Fsid,
     index,
     inode::set_operations,
+    layer_names::objects_having,
     layered::{self, DataPlace, Objects},
     layers::LayerPath,
     lower_data::Deferred,
     metacopy,
     nlink,
+    observe,
     protattr,
     super_block::Super,
     xattr,
@@ -39,9 +41,9 @@ use vfs::{
 /// Whether a directory of a layer is marked to have whiteouts of the second kind,
 /// which a listing looks for only there: empty files with an attribute, for
 /// layers that are made where devices cannot be.
-pub(crate) fn has_xattr_whiteouts(dir: PathRef<'_>) -> Result<bool> {
+pub(crate) fn has_xattr_whiteouts(namespace: Namespace, dir: PathRef<'_>) -> Result<bool> {
     let mut value = [0; 2];
-    match xattr::get_own(dir, Attribute::Opaque, &mut value) {
+    match xattr::get_own(namespace, dir, Attribute::Opaque, &mut value) {
         Ok(value) => Ok(value.and_then(Opaque::parse) == Some(Opaque::XattrWhiteouts)),
         Err(err) if err == ERANGE => Ok(false),
         Err(err) => Err(err),
@@ -58,7 +60,7 @@ pub(crate) fn is_whiteout_device(dentry: &Dentry) -> bool {
 
 /// Whether an object of a layer is a whiteout of either kind: what it hides does
 /// not exist, nor does itself.
-pub(crate) fn is_whiteout(path: PathRef<'_>) -> Result<bool> {
+pub(crate) fn is_whiteout(namespace: Namespace, path: PathRef<'_>) -> Result<bool> {
     if is_whiteout_device(path.dentry()) {
         return Ok(true);
     }
@@ -69,7 +71,7 @@ pub(crate) fn is_whiteout(path: PathRef<'_>) -> Result<bool> {
     if !whiteout::may_be_xattr_whiteout(mode, size) {
         return Ok(false);
     }
-    xattr::has_own(path, Attribute::Whiteout)
+    xattr::has_own(namespace, path, Attribute::Whiteout)
 }
 
 /// See `InodeOperations::lookup`.
@@ -83,7 +85,10 @@ pub(crate) fn lookup(
         return Err(ENAMETOOLONG);
     }
     with_creds(&sb.data().cred, |_| {
-        let mut objects = layered::find(dir, name)?;
+        let mut searched = 0;
+        let found = layered::find(dir, name, &mut searched);
+        observe::lookup(dir, name, searched, &found);
+        let objects = found?;
         {
             let upper = objects.upper.as_deref();
             let lower = objects.lower.iter().map(|lower| &*lower.dentry);
@@ -95,16 +100,8 @@ pub(crate) fn lookup(
         if objects.upper.is_some() {
             index::set_named_in_upper(&child);
         }
-        index::complete(sb.data(), &mut objects)?;
         get_inode(sb, objects).map(Some)
     })
-}
-
-/// Whether an inode stands for the root of a layer, which must not be found
-/// within another.
-pub(crate) fn is_trap(inode: &InodeOf<Overlay>) -> bool {
-    let entry = inode.data();
-    entry.upper().is_none() && entry.lower().is_empty()
 }
 
 /// Whether the overlay inode is found by its lower object, before and after
@@ -129,25 +126,43 @@ fn by_lower(sb: &Super, objects: &Objects) -> Result<bool> {
     Ok(!sb.config.nfs_export || objects.upper.is_none())
 }
 
-/// Finds the inode that stands for these objects, or makes it.
+/// Finds the inode that stands for these objects, or makes it. What is not in upper is looked
+/// for in the index.
 ///
 /// `ESTALE` when there is a directory that stands for other objects beside them:
 /// the layers have changed.
 pub(crate) fn get_inode(
     sb: &SuperBlockOf<Overlay>,
-    objects: Objects,
+    mut objects: Objects,
 ) -> Result<ARef<InodeOf<Overlay>>> {
+    // What is only in lower layers is looked for in the index below, by whoever has the new inode:
+    // as long as that is not published nobody can copy the object up. Before, somebody could, and
+    // the inode that knows of it be dropped again.
+    let only_lower = objects.upper.is_none();
+    if !only_lower {
+        index::complete(sb.data(), &mut objects)?;
+    }
     let by_lower = by_lower(sb.data(), &objects)?;
-    let Objects { upper, lower, .. } = &objects;
-    let first = lower.first().map(|first| &first.dentry);
-    let key = if by_lower { first } else { upper.as_ref() };
+    let first = objects.lower.first().map(|first| &first.dentry);
+    let key = if by_lower {
+        first
+    } else {
+        objects.upper.as_ref()
+    };
     let cached = match key {
         Some(key) => NewInode::get(sb, key.inode().ok_or(ENOENT)?)?,
         None => Cached::New(NewInode::unhashed(sb)?),
     };
+    if let Cached::Existing(inode) = &cached {
+        if stands_for(inode, objects.upper.as_ref(), first)? {
+            return Ok(inode.clone());
+        }
+    }
+    if only_lower {
+        index::complete(sb.data(), &mut objects)?;
+    }
     match cached {
         Cached::New(inode) => fill_inode(inode, objects, by_lower, None),
-        Cached::Existing(inode) if stands_for(&inode, upper.as_ref(), first)? => Ok(inode),
         // The origin of a directory lies: it was moved by copying, but lower layers still show
         // what it was copied from.
         Cached::Existing(inode) if inode.data().is_opaque() && !objects.opaque => {
@@ -158,26 +173,26 @@ pub(crate) fn get_inode(
             Err(ESTALE)
         }
         Cached::Existing(inode) => {
-            // The origin lies: another object says that it was copied from the same one. Each is
-            // an object of its own then.
+            // The origin lies: another object says that it was copied from the same one, or that
+            // it was copied from this one. Each is an object of its own then.
             drop(inode);
-            match objects.upper {
-                Some(_) if objects.data.is_some() => by_upper(sb, objects),
-                Some(upper) => get_inode(
-                    sb,
-                    Objects {
-                        opaque: objects.opaque,
-                        ..Objects::of_upper(upper)
-                    },
-                ),
-                None => fill_inode(NewInode::unhashed(sb)?, objects, by_lower, None),
-            }
+            let objects = match objects.upper {
+                Some(upper) if objects.data.is_none() => Objects {
+                    opaque: objects.opaque,
+                    ..Objects::of_upper(upper)
+                },
+                upper => Objects { upper, ..objects },
+            };
+            by_upper(sb, objects)
         }
     }
 }
 
-/// As [`get_inode`], for an object that is still made of lower ones, but whose
-/// place in the cache another one has that says that it came from them.
+/// As [`get_inode`], for an object whose place in the cache another one has, which says that it
+/// came from the same lower objects.
+///
+/// `ESTALE` if that place is taken too: by an object of upper that says that it came from this
+/// one.
 fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf<Overlay>>> {
     let Some(upper) = &objects.upper else {
         return fill_inode(NewInode::unhashed(sb)?, objects, true, None);
@@ -202,6 +217,8 @@ fn stands_for(
         drop(inode.data().copy_up.lock_killable()?);
     }
     let entry = inode.data();
+    // Before it is asked whether there is an entry: copy-up sets that first.
+    let own_upper = entry.upper();
     let own_lower = entry.lower().first().map(|lower| &lower.dentry);
     let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
         let address = |dentry: &ARef<Dentry>| {
@@ -215,7 +232,7 @@ fn stands_for(
     let lower_fits = same(lower, own_lower) || lower.is_none() && !inode.mode().is_dir();
     // A name in a lower layer of an indexed file, which was copied up just now.
     let by_other_name = upper.is_none() && entry.is_indexed() && !inode.mode().is_dir();
-    Ok(lower_fits && (by_other_name || same(upper, entry.upper())))
+    Ok(lower_fits && (by_other_name || same(upper, own_upper)))
 }
 
 /// Fills a new inode in, and publishes it. Its number is `ino`, or that of what
@@ -240,6 +257,7 @@ pub(crate) fn fill_inode(
     };
     let depth = inode.super_block().stack_depth();
     let layers = &inode.super_data().layers;
+    let namespace = inode.super_data().namespace();
     if let Some(first) = lower.first() {
         let path = layers.path(first)?;
         inode.rcu_data().set_lower(path.inode()?, path.mount());
@@ -256,14 +274,14 @@ pub(crate) fn fill_inode(
     if let Some(upper) = upper {
         // Looked at again: nobody but this task has the inode now. If it has got its data since
         // the lookup, that of the lower layer is old.
-        if data.is_some() && metacopy::is_one(layers.upper()?.path(&upper)?)? {
+        if data.is_some() && metacopy::is_one(namespace, layers.upper()?.path(&upper)?)? {
             inode.set_metacopy(upper)?;
         } else {
             inode.set_upper(upper)?;
         }
     }
     if let Some(DataPlace::DataOnly(redirect)) = data {
-        let deferred = KBox::new(Deferred::new(redirect), GFP_KERNEL)?;
+        let deferred = KBox::new(Deferred::new(redirect), GFP_KERNEL_ACCOUNT)?;
         inode.data().deferred.populate(deferred);
     }
 
@@ -272,19 +290,18 @@ pub(crate) fn fill_inode(
     casefold::check(inode.super_block(), real.dentry())?;
     let (mode, rdev, nlink) = (real_inode.mode(), real_inode.rdev(), real_inode.nlink());
     let flags = real_inode.flags();
-    inode.copy_attr()?;
+    inode.copy_attr_from(real_inode, real.mount().idmap());
     if inode.data().upper().is_some() {
         read_upper_attributes(&inode)?;
     }
     let is_dir = mode.is_dir();
     inode.set_ino(ino);
-    inode.set_nlink(match (is_dir, inode.upper_path()?, inode.lower_path()?) {
-        (true, ..) => 1,
-        (false, Some(upper), Some(lower)) if indexed => {
-            nlink::read(lower.inode()?, upper)?.unwrap_or(nlink)
-        }
-        _ => nlink,
-    });
+    let nlink = match is_dir {
+        true => 1,
+        false if indexed => indexed_nlink(&inode)?.unwrap_or(nlink),
+        false => nlink,
+    };
+    inode.set_nlink(nlink);
     inode.set_flags(flags, InodeFlags::ATTRIBUTES.union(InodeFlags::CASEFOLD));
     if inode.data().upper().is_some() {
         protattr::load(&inode)?;
@@ -302,6 +319,16 @@ pub(crate) fn fill_inode(
     Ok(inode.publish())
 }
 
+/// The link count that an indexed file keeps in upper, if it is there.
+fn indexed_nlink(inode: &InodeOf<Overlay>) -> Result<Option<u32>> {
+    match (inode.upper_path()?, inode.lower_path()?) {
+        (Some(upper), Some(lower)) => {
+            nlink::read(inode.super_data().namespace(), lower.inode()?, upper)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// What a directory of upper says of itself.
 fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
     let Some(path) = inode.upper_path()? else {
@@ -309,7 +336,12 @@ fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
     };
     if path.dentry().is_dir() {
         let mut value = [0; 2];
-        match xattr::get_own(path, Attribute::Impure, &mut value) {
+        match xattr::get_own(
+            inode.super_data().namespace(),
+            path,
+            Attribute::Impure,
+            &mut value,
+        ) {
             Ok(Some(value)) if is_impure(value) => inode.data().set_impure(),
             Err(err) if err != ERANGE => return Err(err),
             _ => {}
@@ -344,11 +376,16 @@ fn number(
 /// Whether lower layers have something under a name of `dir`.
 pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
     let layers = &dir.super_data().layers;
-    for lower in dir.data().merged() {
+    let namespace = dir.super_data().namespace();
+    let names = &dir.data().names;
+    for lower in objects_having(dir, name) {
         let dir = layers.path(lower)?;
         match dir.lookup_positive(name) {
-            Ok(dentry) => return Ok(!is_whiteout(PathRef::new(dir.mount(), &dentry)?)?),
-            Err(err) if err == ENOENT || err == ENAMETOOLONG => {}
+            Ok(dentry) => {
+                let path = PathRef::new(dir.mount(), &dentry)?;
+                return Ok(!is_whiteout(namespace, path)?);
+            }
+            Err(err) if err == ENOENT || err == ENAMETOOLONG => names.asked_in_vain(1),
             // Something is there; it just cannot be reached.
             Err(_) => return Ok(true),
         }

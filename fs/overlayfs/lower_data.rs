@@ -72,7 +72,9 @@ pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
             let found =
                 with_creds(&sb.cred, |_| look_for(sb, &deferred.redirect)).inspect_err(|err| {
                     let err = err.to_errno();
-                    pr_warn!("the data of a metacopy was not found: error {err}\n");
+                    vfs::pr_warn_ratelimited!(
+                        "the data of a metacopy was not found: error {err}\n"
+                    );
                 })?;
             // If another task is faster, it has found the same, and is about to have put it there.
             if !deferred.found.populate(found) {
@@ -101,8 +103,8 @@ fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
         return Err(ENAMETOOLONG);
     }
     let mut result = Err(ENOENT);
-    for (layer, mount) in sb.layers.data_only_mounts() {
-        match walk(PathRef::new(mount, mount.root())?, &redirect) {
+    for (layer, root) in sb.layers.data_only_roots() {
+        match walk(root.borrow(), &redirect) {
             Ok(dentry) => return Ok(LayerPath { layer, dentry }),
             Err(err) => result = Err(err),
         }
@@ -131,10 +133,10 @@ fn walk(root: PathRef<'_>, redirect: &Redirect<'_>) -> Result<ARef<Dentry>> {
 /// Compares the digest that a metacopy tells with that of the data. Called with
 /// the mounter's credentials.
 fn verify(inode: &InodeOf<Overlay>) -> Result {
-    let metacopy = metacopy::read(inode.real_path()?)?;
+    let metacopy = metacopy::read(inode.super_data().namespace(), inode.real_path()?)?;
     let Some((algorithm, expected)) = metacopy.as_ref().and_then(Metacopy::digest) else {
         if inode.super_data().config.verity == VerityMode::Require {
-            pr_warn!("a metacopy has no digest\n");
+            vfs::pr_warn_ratelimited!("a metacopy has no digest\n");
             return Err(EIO);
         }
         return Ok(());
@@ -143,7 +145,7 @@ fn verify(inode: &InodeOf<Overlay>) -> Result {
     let same = actual
         .is_some_and(|actual| actual.algorithm() == algorithm && actual.as_bytes() == expected);
     if !same {
-        pr_warn!("the data of a metacopy has not the digest that it is to have\n");
+        vfs::pr_warn_ratelimited!("the data of a metacopy has not the digest that it is to have\n");
         return Err(EIO);
     }
     Ok(())

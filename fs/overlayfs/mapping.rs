@@ -27,7 +27,8 @@ use vfs::{
     inode::InodeOf,
     mapping::{self, SharedMapped, SharedMappings, Switchable, Tables},
     mount::PathRef,
-    mutex::Mutex, //
+    mutex::Mutex,
+    trace::Cause, //
 };
 
 impl Switchable for Overlay {
@@ -53,6 +54,10 @@ impl Switchable for Overlay {
 
     fn cred(sb: &Super) -> &Credential {
         &sb.cred
+    }
+
+    fn switched(sb: &Super, count: usize) {
+        sb.counters.switched_mappings.add(count as u64);
     }
 }
 
@@ -80,7 +85,7 @@ pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
 /// Has the mappings of `inode` switched, which was just copied up, now or later:
 /// they show upper's file in any case. The caller holds no locks of upper.
 pub(crate) fn switch_eagerly(inode: &InodeOf<Overlay>) {
-    if mapping::switch_unlocked(inode) > 0 {
+    if mapping::switch_unlocked(inode, Cause::CopyUp) > 0 {
         add(&inode.super_data().pending_switches, inode);
     }
 }
@@ -140,7 +145,7 @@ fn add(work: &DelayedWork<PendingSwitches>, inode: &InodeOf<Overlay>) {
 impl Work for PendingSwitches {
     fn run(this: &DelayedWork<Self>) {
         let mut inodes = core::mem::take(&mut this.pending.lock().inodes);
-        inodes.retain(|inode| mapping::switch_unlocked::<Overlay>(inode) > 0);
+        inodes.retain(|inode| mapping::switch_unlocked::<Overlay>(inode, Cause::Later) > 0);
         // What was replaced must not keep the mount when its user has gone.
         flush_delayed_puts();
         if inodes.is_empty() {

@@ -13,10 +13,11 @@ use crate::{
     entry::{Backing, OverlayInode},
     format::{
         metacopy::{Metacopy, LEN_MAX},
-        xattr::Attribute, //
+        xattr::{Attribute, Namespace}, //
     },
     layers::Upper,
     mapping,
+    observe::Progress,
     redirect::{self, Reach},
     xattr,
     Overlay, //
@@ -28,18 +29,19 @@ use vfs::{
     file::OpenFile,
     inode::InodeOf,
     mount::PathRef,
+    trace::Reason,
     xattr::SetFlags, //
 };
 
 /// Reads what says that an object of a layer is a metacopy; `None` if it is not.
 ///
 /// Fails with `EIO` if it is something that no version has written.
-pub(crate) fn read(path: PathRef<'_>) -> Result<Option<Metacopy>> {
+pub(crate) fn read(namespace: Namespace, path: PathRef<'_>) -> Result<Option<Metacopy>> {
     let mut buffer = [0; LEN_MAX];
-    match xattr::get_own(path, Attribute::Metacopy, &mut buffer) {
+    match xattr::get_own(namespace, path, Attribute::Metacopy, &mut buffer) {
         Ok(None) => Ok(None),
         Ok(Some(value)) => Metacopy::parse(value).map(Some).map_err(|_| {
-            pr_warn!("invalid overlay.metacopy attribute\n");
+            vfs::pr_warn_ratelimited!("invalid overlay.metacopy attribute\n");
             EIO
         }),
         Err(err) if err == ERANGE => Err(EIO),
@@ -49,12 +51,12 @@ pub(crate) fn read(path: PathRef<'_>) -> Result<Option<Metacopy>> {
 
 /// Whether a regular file of a layer is a metacopy. What it says of its data is
 /// not looked at; `EIO` if it cannot be a metacopy's.
-pub(crate) fn is_one(path: PathRef<'_>) -> Result<bool> {
-    let Some(len) = xattr::len_of_own(path, Attribute::Metacopy)? else {
+pub(crate) fn is_one(namespace: Namespace, path: PathRef<'_>) -> Result<bool> {
+    let Some(len) = xattr::len_of_own(namespace, path, Attribute::Metacopy)? else {
         return Ok(false);
     };
     Metacopy::check_size(len).map_err(|_| {
-        pr_warn!("invalid overlay.metacopy attribute\n");
+        vfs::pr_warn_ratelimited!("invalid overlay.metacopy attribute\n");
         EIO
     })?;
     Ok(true)
@@ -90,20 +92,25 @@ pub(crate) fn suffices(
 pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Result {
     let mut buffer = [0; LEN_MAX];
     let value = metacopy.write(&mut buffer).map_err(|_| EIO)?;
-    xattr::set_own(upper.path(dentry)?, Attribute::Metacopy, value)
+    xattr::set_own(
+        upper.namespace,
+        upper.path(dentry)?,
+        Attribute::Metacopy,
+        value,
+    )
 }
 
 /// Copies up an object that is about to get another name. If it becomes a metacopy,
 /// or is one, it can have the redirect that it needs then; else its data is copied.
 ///
 /// Locks and errors are those of [`copy_up::copy_up`].
-pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
-    copy_up::copy_up(dentry)?;
+pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach, reason: Reason) -> Result {
+    copy_up::copy_up(dentry, reason)?;
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     if inode.data().backing() == Backing::Metacopy
         && !redirect::is_possible(dentry, reach_of_file(inode, reach)?)?
     {
-        copy_up::copy_up_data(dentry, Data::Copy)?;
+        copy_up::copy_up_data(dentry, Data::Copy, reason)?;
     }
     Ok(())
 }
@@ -137,7 +144,7 @@ fn reach_of_file(inode: &InodeOf<Overlay>, reach: Reach) -> Result<Reach> {
 ///
 /// A failure leaves the metacopy as it is, as does a crash, but for capabilities: it
 /// stops being one when the data is complete, and on the disk.
-pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
+pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data, progress: &Progress) -> Result {
     let upper = inode.super_data().layers.upper()?;
     let to = inode.upper_path()?.ok_or(EIO)?;
     let stat = Stat::get(to, StatMask::BASIC, StatFlags::AS_STAT)?;
@@ -154,7 +161,7 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
             // Something is left of an attempt before a crash: holes would show it.
             discard(&file, stat.size())?;
         }
-        copy_data(inode, &file, stat.size()).inspect_err(|_| {
+        copy_data(inode, &file, stat.size(), progress).inspect_err(|_| {
             // The space may be needed for something else.
             let _ = discard(&file, stat.size());
             if let Ok(_write) = upper.mount().want_write() {
@@ -168,7 +175,7 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
     } else {
         SetAttr::size(0).apply(to)?;
     }
-    match to.remove_xattr(xattr::NAMESPACE.name(Attribute::Metacopy)) {
+    match xattr::remove_own(upper.namespace, to, Attribute::Metacopy) {
         Err(err) if err == ENODATA => {}
         result => result?,
     }
@@ -183,12 +190,9 @@ pub(crate) fn complete(inode: &InodeOf<Overlay>, data: Data) -> Result {
 }
 
 /// Copies `len` bytes of data to upper's file, and makes them durable.
-fn copy_data(inode: &InodeOf<Overlay>, to: &OpenFile, len: i64) -> Result {
-    data::copy(inode.lower_data_path()?, to, len)?;
-    if inode.super_data().syncs_copied_data() {
-        to.fsync_all()?;
-    }
-    Ok(())
+fn copy_data(inode: &InodeOf<Overlay>, to: &OpenFile, len: i64, progress: &Progress) -> Result {
+    data::copy(inode.lower_data_path()?, to, len, progress)?;
+    inode.super_data().settle_copied_data(to)
 }
 
 /// Discards data that nobody looks at, if the filesystem can.

@@ -5,12 +5,14 @@
 use crate::{
     casefold,
     config::Config,
+    counters,
     durability,
     export::{Export, Identify},
+    filesystems::Filesystems,
     format::uuid::Uuid,
-    handle,
-    identity::{fsid_of, Fsid, Identity, Numbering},
+    identity::{index_of, Fsid, Identity, Numbering},
     index_mount,
+    kept::Kept,
     layered::Objects,
     layers::{
         in_use,
@@ -23,28 +25,31 @@ use crate::{
     },
     lookup,
     mapping::PendingSwitches,
-    params::Context,
+    overlap,
+    params::{check_writable, show, Context, NamedPath, Shown},
+    stack::Stack,
     super_block::{Super, MAGIC},
+    text::Text,
     workdir,
+    written::Written,
     xattr,
     Overlay, //
 };
 use kernel::{
     prelude::*,
     static_lock_class,
-    sync::{aref::ARef, SetOnce}, //
+    sync::aref::ARef, //
 };
 use vfs::{
-    context::FsContext,
-    cred::{with_creds, with_real_creds, NewCred},
-    dentry::Dentry,
+    context::{FsContext, Refused},
+    cred::{with_creds, with_real_creds},
     exportfs,
-    inode::{InodeFlags, InodeOf},
+    inode::InodeOf,
     mapping::Tables,
-    mount::{MountFlags, Path, PathRef, PrivateMount},
+    mount::{Mount, MountFlags, Path, PathRef, PrivateMount, PrivateMounts},
     mutex::Mutex,
-    new_inode::{Cached, NewInode},
-    super_block::{NewSuperBlock, StatFs, SuperBlock, SuperBlockOf}, //
+    new_inode::NewInode,
+    super_block::{NewSuperBlock, StatFs, SuperBlockOf}, //
 };
 
 /// See `FileSystem::fill_super`.
@@ -52,122 +57,96 @@ pub(crate) fn fill_super(
     context: &mut Context,
     fc: &FsContext,
     sb: &mut NewSuperBlock<Overlay>,
-) -> Result {
-    context.verify(fc)?;
+) -> Result<(), Refused> {
     if !fc.in_current_user_ns() {
-        return Err(fc.invalid(fmt!("the mount belongs to another user namespace")));
+        return Err(fc.invalid(fmt!(
+            "the context was made in another user namespace than the one that mounts"
+        )));
     }
-    check_overlaps(context, fc)?;
-    let mut cred = NewCred::prepare()?;
-    cred.drop_sys_resource();
-    let cred = cred.freeze();
+    let cred = context
+        .mounter
+        .cred()
+        .map_err(fc.failed("prepare credentials"))?;
     with_creds(&cred.clone(), |_| {
-        fill_super_as_mounter(context, fc, sb, cred)
+        let config = context.verify(fc)?;
+        check_upper(context, fc)?;
+        overlap::check(context, &config, fc)?;
+        fill_super_as_mounter(context, config, fc, sb, cred)
     })
+}
+
+/// Checks that upper and work directory fit each other.
+fn check_upper(context: &Context, fc: &FsContext) -> Result<(), Refused> {
+    let (Some(upper), Some(work)) = (&context.upper, &context.work) else {
+        return Ok(());
+    };
+    // It may have become so since the option was taken.
+    check_writable(fc, show(c"upperdir"), &upper.path)?;
+    let (upper_shown, work_shown) = (show(&upper.name), show(&work.name));
+    if !core::ptr::eq(upper.path.mount(), work.path.mount()) {
+        return Err(fc.invalid(fmt!(
+            "workdir and upperdir must be on the same filesystem and mount: '{work_shown}' and \
+             '{upper_shown}' are not"
+        )));
+    }
+    let (upper_dir, work_dir) = (upper.path.dentry(), work.path.dentry());
+    if upper_dir.is_subdir_of(work_dir) || work_dir.is_subdir_of(upper_dir) {
+        return Err(fc.invalid(fmt!(
+            "workdir and upperdir must be separate subtrees: '{work_shown}' and '{upper_shown}' \
+             are not"
+        )));
+    }
+    Ok(())
 }
 
 fn fill_super_as_mounter(
     context: &mut Context,
+    mut config: Config,
     fc: &FsContext,
     sb: &mut NewSuperBlock<Overlay>,
     cred: ARef<kernel::cred::Credential>,
-) -> Result {
-    let paths = || {
-        let upper = context.upper.as_ref().map(|upper| &upper.path);
-        Iterator::chain(context.lower.iter(), upper)
-    };
-    let mut name_len = 0;
-    let mut depth = 0u32;
-    for path in paths() {
-        name_len = name_len.max(StatFs::name_len_of(path.borrow())?);
-        depth = depth.max(path.mount().super_block().stack_depth());
-    }
-    sb.set_stack_depth(depth.saturating_add(1)).map_err(|err| {
-        fc.error(
-            err,
-            fmt!("too many filesystems are stacked upon each other"),
-        )
-    })?;
-
-    let mut config = context.config;
-    let upper = match (&context.upper, &context.work) {
-        (Some(upper), Some(work)) => Some(open_upper(fc, upper, work, &config)?),
-        _ => None,
-    };
-    if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
-        config.without_xattr(fc);
-    }
-    let handles = check_handles(context, fc, &mut config, upper.as_deref())?;
-
-    let mut known = KVec::new();
-    if let Some(upper) = &upper {
-        let root = PathRef::new(upper.mount(), upper.mount().root())?;
-        fsid_of(&mut known, Numbering::of(root)?)?;
-    }
-    let mut filesystems: KVec<&SuperBlock> = KVec::new();
-    for path in &context.lower {
-        let sb = path.mount().super_block();
-        if !filesystems.contains(&sb) {
-            filesystems.push(sb, GFP_KERNEL)?;
-        }
-    }
-    let (mut lower, mut lower_mounts) = (KVec::new(), KVec::new());
-    let merged = context.merged();
-    for (index, path) in context.lower.iter().enumerate() {
-        lower_mounts.push(clone_lower(fc, &config, path)?, GFP_KERNEL)?;
-        if index >= merged {
-            continue;
-        }
-        let fsid = fsid_of(&mut known, Numbering::of(path.borrow())?)?;
-        let uuid = config.uuid.of_lower(path.mount().super_block());
-        let unique_uuid = filesystems
-            .iter()
-            .filter(|sb| config.uuid.of_lower(sb) == uuid)
-            .count()
-            == 1;
-        let numbering = Numbering::of(path.borrow())?;
-        lower.push(
-            Lower {
-                fsid,
-                unique_uuid,
-                numbering,
-            },
-            GFP_KERNEL,
-        )?;
-    }
-    let uuid = match &upper {
-        Some(upper) => {
-            let (mode, uuid) = config.uuid.with_upper(fc, upper);
-            config.uuid = mode;
-            uuid
-        }
-        None => Uuid::NULL,
-    };
+) -> Result<(), Refused> {
+    let (name_len, depth) = check_stack(context, fc, sb)?;
+    let Opened {
+        layers,
+        several,
+        handles,
+        uuid,
+    } = open_layers(context, fc, &mut config)?;
     sb.set_uuid(*uuid.as_bytes());
-    let readonly = upper.is_none();
-    if let Some(upper) = &upper {
+    if layers.forces_readonly() {
+        sb.set_readonly();
+    }
+    if let Some(upper) = &layers.upper {
         sb.set_time_granularity(upper.mount().super_block().time_granularity());
         if upper.mount().super_block().has_nosec() {
             sb.set_nosec();
         }
     }
-
+    let identity = KBox::pin_init(Identity::new(several, depth), GFP_KERNEL)
+        .map_err(fc.failed("set the mount up"))?;
+    let pending_switches = PendingSwitches::new().map_err(fc.failed("set the mount up"))?;
+    let upper_sb = layers
+        .upper
+        .as_ref()
+        .map(|upper| upper.mount().super_block());
+    let written = Written::new(upper_sb).map_err(fc.failed("set the mount up"))?;
+    let traps = overlap::traps(&layers, fc)?;
     let data = KBox::new(
         Super {
             cred,
-            layers: LayerStack {
-                upper,
-                lower,
-                data_only: context.data_only,
-                lower_mounts,
-            },
-            identity: KBox::pin_init(Identity::new(known.len() > 1), GFP_KERNEL)?,
+            layers,
+            identity,
             name_len,
             config,
+            requested: context.config,
             lowerdir: core::mem::take(&mut context.lowerdir),
             mapping_tables: Tables::default(),
-            pending_switches: PendingSwitches::new()?,
-            traps: SetOnce::new(),
+            pending_switches,
+            written,
+            traps,
+            kept: Kept::new().map_err(fc.failed("set the mount up"))?,
+            counters: counters::Shown::new().map_err(fc.failed("set the mount up"))?,
         },
         GFP_KERNEL,
     )?;
@@ -176,12 +155,9 @@ fn fill_super_as_mounter(
     sb.allow_large_files();
     casefold::set_encoding(sb, context, fc)?;
     sb.set_dentry_operations();
-    sb.set_xattr_handlers(xattr::HANDLERS);
+    sb.set_xattr_handlers(xattr::handlers(config.namespace));
     sb.set_posix_acl();
     sb.set_stacked();
-    if readonly {
-        sb.set_readonly();
-    }
 
     if config.nfs_export {
         sb.set_export_operations(exportfs::table::<Export>());
@@ -189,244 +165,252 @@ fn fill_super_as_mounter(
         sb.set_export_operations(exportfs::table::<Identify>());
     }
 
-    let this = sb.set_data(data)?;
-    if config.index {
-        index_mount::open(this.data(), fc)?;
-    }
-    set_traps(this, fc)?;
-    let root = make_root(this)?;
-    let root = sb.set_root(root)?;
+    let this = sb
+        .set_data(data)
+        .map_err(fc.failed("set the super block up"))?;
+    index_mount::check(this.data(), fc)?;
+    let root = make_root(this).map_err(fc.failed("make the root"))?;
+    counters::show(this).map_err(fc.failed("show the counters in sysfs"))?;
+    let root = sb.set_root(root).map_err(fc.failed("make the root"))?;
     set_root_revalidation(root);
     Ok(())
 }
 
-/// A private clone of the mount that a lower layer is on: nothing is written to
-/// it, not even times.
-fn clone_lower(fc: &FsContext, config: &Config, path: &Path) -> Result<PrivateMount> {
-    if path.dentry().inode().is_some_and(|inode| inode.is_in_use()) {
-        in_use(fc, config, "lowerdir")?;
+/// The layers, ready for use.
+struct Opened {
+    layers: LayerStack,
+    /// Whether they are on several filesystems.
+    several: bool,
+    /// Whether all of them have file handles.
+    handles: bool,
+    /// What the overlay is told by.
+    uuid: Uuid,
+}
+
+/// Opens the layers, and turns off in `config` what they cannot do.
+fn open_layers(context: &Context, fc: &FsContext, config: &mut Config) -> Result<Opened, Refused> {
+    let mut upper = match (&context.upper, &context.work) {
+        (Some(upper), Some(work)) => Some(open_upper(fc, upper, work, config)?),
+        _ => None,
+    };
+    if upper.as_ref().is_some_and(|upper| !upper.features.xattr) {
+        config.without_xattr(fc);
     }
-    let mut mount = clone(fc, path)?;
-    mount.update_flags(
-        MountFlags::READONLY.and(MountFlags::NOATIME),
-        MountFlags::NONE,
-    );
-    Ok(mount)
+    let filesystems = Filesystems::of(context, config.uuid)?;
+    let handles = filesystems.check(fc, config, upper.as_deref());
+
+    let mut known = KVVec::new();
+    let mut number = |path: PathRef<'_>| -> Result<(Fsid, Numbering), Refused> {
+        let numbering =
+            Numbering::of(path).map_err(fc.failed("learn what numbers the inodes of a layer"))?;
+        let index = index_of(&mut known, numbering)?;
+        let fsid = Fsid::new(index).map_err(fc.failed("tell so many filesystems apart"))?;
+        Ok((fsid, numbering))
+    };
+    if let Some(upper) = &context.upper {
+        number(upper.path.borrow())?;
+    }
+    let Roots {
+        lower_roots,
+        lower_mounts,
+    } = open_roots(context, fc, config)?;
+    let merged = context.merged();
+    let mut lower = KVVec::with_capacity(merged, GFP_KERNEL_ACCOUNT)?;
+    for (index, path) in context.lower.iter().enumerate() {
+        if index < merged {
+            let (fsid, numbering) = number(path.borrow())?;
+            let unique_uuid = filesystems.has_unique_uuid(path.mount().super_block());
+            let layer = Lower {
+                fsid,
+                unique_uuid,
+                numbering,
+            };
+            lower.push(layer, GFP_KERNEL_ACCOUNT)?;
+        }
+    }
+    let uuid = match &upper {
+        Some(upper) => {
+            let (mode, uuid) = config.uuid.with_upper(fc, upper)?;
+            config.uuid = mode;
+            uuid
+        }
+        None => Uuid::NULL,
+    };
+    if let (Some(upper), Some(lower)) = (&mut upper, context.lower.first()) {
+        if config.index && upper.workdir.is_some() {
+            upper.index = index_mount::open(fc, upper, lower.dentry(), config.uuid)?;
+            if upper.index.is_none() {
+                // Nothing can be changed that should be in the index.
+                upper.workdir = None;
+            }
+        }
+        if upper.workdir.is_none() {
+            config.without_workdir(fc);
+        }
+    }
+    Ok(Opened {
+        layers: LayerStack {
+            upper,
+            lower,
+            data_only: context.data_only,
+            lower_roots,
+            lower_mounts,
+        },
+        several: known.len() > 1,
+        handles,
+        uuid,
+    })
 }
 
-fn clone(fc: &FsContext, path: &Path) -> Result<PrivateMount> {
-    // Cloning needs the capability of whoever calls, which the mounter's credentials lack that
-    // were made for the layers.
-    with_real_creds(|| PrivateMount::clone_from(path))
-        .map_err(|err| fc.error(err, fmt!("cannot clone the mount of a layer")))
-}
-
-/// Falls back to what goes without file handles where there are none, or where they do
-/// not tell the filesystem. Answers whether all layers have some.
-fn check_handles(
+/// Checks how high filesystems are stacked. Answers the longest name that any layer takes,
+/// and how high the overlay is.
+fn check_stack(
     context: &Context,
     fc: &FsContext,
-    config: &mut Config,
-    upper: Option<&Upper>,
-) -> Result<bool> {
-    let mut all = true;
-    if let Some(upper) = upper {
-        all = handle::are_there(upper.mount().super_block());
-        if config.index && !all {
-            fc.warn(fmt!(
-                "upperdir: filesystem does not support file handles, falling back to index=off"
-            ));
-            config.index = false;
-        }
-        if config.nfs_export && !config.index {
-            fc.warn(fmt!(
-                "nfs_export needs index=on, falling back to nfs_export=off"
-            ));
-            config.nfs_export = false;
-        }
-    } else {
-        // There is nothing to be found by an index.
-        config.index = false;
+    sb: &mut NewSuperBlock<Overlay>,
+) -> Result<(usize, u32), Refused> {
+    let upper = context.upper.as_ref().map(|upper| &upper.path);
+    let (mut name_len, mut depth) = (0, 1);
+    for path in Iterator::chain(context.lower.iter(), upper) {
+        let longest = StatFs::name_len_of(path.borrow())
+            .map_err(fc.failed("ask the filesystem of a layer what it is like"))?;
+        name_len = name_len.max(longest);
+        let layer_depth = path.mount().super_block().stack_depth();
+        depth = depth.max(layer_depth.saturating_add(1));
+        sb.set_stack_depth(depth).map_err(|err| {
+            let shown = Shown::new(path.borrow());
+            fc.error(
+                err,
+                fmt!("the layer '{shown}' is on filesystems that are stacked too high"),
+            )
+        })?;
     }
-    let mut filesystems: KVec<&SuperBlock> = KVec::new();
-    let merged = context.merged();
-    for (index, path) in context.lower.iter().enumerate() {
-        let sb = path.mount().super_block();
-        let why = if !handle::are_there(sb) {
-            all = false;
-            "filesystem does not support file handles"
-        } else if index < merged
-            && filesystems.iter().any(|other| {
-                *other != sb && config.uuid.of_lower(other) == config.uuid.of_lower(sb)
-            })
-        {
-            "two filesystems have the same uuid, or none"
-        } else {
-            ""
-        };
-        if !why.is_empty() && (config.index || config.nfs_export) {
-            fc.warn(fmt!(
-                "lowerdir: {why}, falling back to index=off,nfs_export=off"
-            ));
-            config.index = false;
-            config.nfs_export = false;
+    Ok((name_len, depth))
+}
+
+/// The roots of the lower layers, and the mounts they are in.
+struct Roots {
+    lower_roots: KVVec<Path>,
+    lower_mounts: PrivateMounts,
+}
+
+/// Clones the mounts that the lower layers are on: nothing is written to them, not even times.
+///
+/// Neighbours on one mount share a clone of the whole of it, since a clone for each is most of
+/// what mounting hundreds of layers takes. A layer is never left by `..`, so that nothing depends
+/// on where the clone begins.
+fn open_roots(context: &Context, fc: &FsContext, config: &Config) -> Result<Roots, Refused> {
+    let mut roots = Roots {
+        lower_roots: KVVec::with_capacity(context.lower.len(), GFP_KERNEL_ACCOUNT)?,
+        lower_mounts: PrivateMounts::default(),
+    };
+    // The mount of the layer before, and whether the last clone is the whole of it.
+    let (mut before, mut is_whole): (Option<&Mount>, bool) = (None, false);
+    let mut layers = context.lower.iter().peekable();
+    while let Some(path) = layers.next() {
+        if path.dentry().inode().is_some_and(|inode| inode.is_in_use()) {
+            in_use(fc, config, "lowerdir", path)?;
         }
-        if index < merged {
-            filesystems.push(sb, GFP_KERNEL)?;
+        let source = path.mount();
+        let is_source = |mount: &Mount| core::ptr::eq(mount, source);
+        let is_first = !before.is_some_and(is_source);
+        before = Some(source);
+        if is_first || !is_whole {
+            let is_shared = layers.peek().is_some_and(|next| is_source(next.mount()));
+            // Where it cannot be had it is not tried for each layer.
+            let whole = match is_first && is_shared {
+                true => clone_whole(source),
+                false => None,
+            };
+            is_whole = whole.is_some();
+            let mut mount = match whole {
+                Some(mount) => mount,
+                None => clone(fc, "lowerdir", path)?,
+            };
+            mount.update_flags(
+                MountFlags::READONLY.and(MountFlags::NOATIME),
+                MountFlags::NONE,
+            );
+            roots.lower_mounts.push(mount)?;
         }
+        let root = roots.lower_mounts.last().ok_or(EIO);
+        let root = root
+            .and_then(|mount| PathRef::new(mount, path.dentry()))
+            .map_err(fc.failed("use the root of a layer"))?;
+        roots.lower_roots.push(root.into(), GFP_KERNEL_ACCOUNT)?;
     }
-    Ok(all)
+    Ok(roots)
+}
+
+/// A private clone of a mount from its root on. There is none in a user namespace that has
+/// mounts locked below: the layers, which have none of these in them, are cloned one by one then.
+fn clone_whole(mount: &Mount) -> Option<PrivateMount> {
+    let root = PathRef::new(mount, mount.root()).ok()?;
+    with_real_creds(|| PrivateMount::clone_from(root)).ok()
+}
+
+fn clone(fc: &FsContext, key: &str, path: &Path) -> Result<PrivateMount, Refused> {
+    // Cloning needs the capability of whoever calls, which the mounter's credentials lack that
+    // were made for the layers.
+    with_real_creds(|| PrivateMount::clone_from(path.borrow())).map_err(|err| {
+        let (shown, errno) = (Shown::new(path.borrow()), err.to_errno());
+        fc.error(
+            err,
+            fmt!(
+                "{key}: the mount of '{shown}' cannot be cloned: error {errno}. It may be \
+                 unbindable, of another mount namespace, or have locked mounts in it"
+            ),
+        )
+    })
 }
 
 fn open_upper(
     fc: &FsContext,
-    upper: &crate::params::NamedPath,
-    work: &crate::params::NamedPath,
+    upper: &NamedPath,
+    work: &NamedPath,
     config: &Config,
-) -> Result<Pin<KBox<Upper>>> {
-    if !core::ptr::eq(upper.path.mount(), work.path.mount()) {
-        return Err(fc.invalid(fmt!(
-            "workdir and upperdir must reside under the same mount"
-        )));
-    }
-    let (upper_dir, work_dir) = (upper.path.dentry(), work.path.dentry());
-    if upper_dir.is_subdir_of(work_dir) || work_dir.is_subdir_of(upper_dir) {
-        return Err(fc.invalid(fmt!("workdir and upperdir must be separate subtrees")));
-    }
-    if upper.path.mount().is_readonly() {
-        return Err(fc.invalid(fmt!("upperdir: filesystem is read-only")));
-    }
-    let mut mount = clone(fc, &upper.path)?;
+) -> Result<KBox<Upper>, Refused> {
+    let mut mount = clone(fc, "upperdir", &upper.path)?;
     // Access times are those of the overlay's own mount.
     mount.update_flags(MountFlags::NONE, MountFlags::ATIME_POLICY);
 
     let marks = [
-        InUse::mark(fc, config, "upperdir", upper_dir)?,
-        InUse::mark(fc, config, "workdir", work_dir)?,
+        InUse::mark(fc, config, "upperdir", &upper.path)?,
+        InUse::mark(fc, config, "workdir", &work.path)?,
     ];
     let volatile = durability::watch_errors(fc, config.fsync, mount.super_block())?;
-    let made = workdir::make(fc, PathRef::new(&mount, work_dir)?, config)?;
-    KBox::pin_init(
-        try_pin_init!(Upper {
-            mount,
-            workdir: made.workdir,
-            index: SetOnce::new(),
-            workbase: work_dir.clone(),
-            _marks: marks,
-            features: made.features,
-            volatile,
-            whiteout <- Mutex::new(SharedWhiteout::None, c"overlay_whiteout", static_lock_class!()),
-            upperdir: (&*upper.name).try_into()?,
-            workdir_option: (&*work.name).try_into()?,
-        }? Error),
-        GFP_KERNEL,
-    )
-}
-
-/// Refuses a lower layer that is another layer, or lies within one: a change of
-/// the one would change the other. Says so if a layer lies within what another overlay
-/// writes to.
-fn check_overlaps(context: &Context, fc: &FsContext) -> Result {
-    let address = |dentry: &Dentry| core::ptr::from_ref(dentry) as usize;
-    let mut roots = KVec::new();
-    let named = [&context.upper, &context.work];
-    for path in named.into_iter().flatten() {
-        roots.push(address(path.path.dentry()), GFP_KERNEL)?;
-    }
-    for path in &context.lower {
-        let root = address(path.dentry());
-        if roots.contains(&root) {
-            return Err(fc.error(
-                ELOOP,
-                fmt!("conflicting lowerdir path: it is a layer already"),
-            ));
-        }
-        roots.push(root, GFP_KERNEL)?;
-    }
-    for path in &context.lower {
-        let within = |parent: &Dentry| match roots.contains(&address(parent)) {
-            true => Err(fc.error(
-                ELOOP,
-                fmt!("overlapping lowerdir path: it is within another layer"),
-            )),
-            false => Ok(()),
-        };
-        for_each_ancestor(path.dentry(), within)?;
-    }
-    let named = [("upperdir", &context.upper), ("workdir", &context.work)];
-    let named = named
-        .into_iter()
-        .filter_map(|(what, path)| Some((what, &path.as_ref()?.path)));
-    let lower = context.lower.iter().map(|path| ("lowerdir", path));
-    for (what, path) in Iterator::chain(named, lower) {
-        for_each_ancestor(path.dentry(), |parent| {
-            match parent.inode().is_some_and(|inode| inode.is_in_use()) {
-                true => in_use(fc, &context.config, what),
-                false => Ok(()),
-            }
-        })?;
-    }
-    Ok(())
-}
-
-fn for_each_ancestor(dentry: &ARef<Dentry>, mut f: impl FnMut(&Dentry) -> Result) -> Result {
-    let mut dentry = dentry.clone();
-    loop {
-        let parent = dentry.parent();
-        if *parent == *dentry {
-            return Ok(());
-        }
-        f(&parent)?;
-        dentry = parent;
-    }
-}
-
-/// Puts an inode into the inode cache for the root of each layer, so that a
-/// lookup that finds it there, since somebody moved it, fails.
-fn set_traps(sb: &SuperBlockOf<Overlay>, fc: &FsContext) -> Result {
-    let data = sb.data();
-    let mut traps = KVec::new();
-    let mut trap = |dentry: &Dentry| -> Result {
-        match NewInode::get(sb, dentry.inode().ok_or(ENOENT)?)? {
-            Cached::Existing(_) => {
-                Err(fc.error(ELOOP, fmt!("a directory is given for two layers")))
-            }
-            Cached::New(mut inode) => {
-                inode.set_mode(vfs::attr::FileType::Directory.mode(0));
-                inode.set_flags(InodeFlags::DEAD, InodeFlags::DEAD);
-                traps.push(inode.publish(), GFP_KERNEL)?;
-                Ok(())
-            }
-        }
+    let workbase = work.path.dentry().clone();
+    let base = PathRef::new(&mount, &workbase).map_err(fc.failed("use workdir"))?;
+    let made = workdir::make(fc, (&upper.name, &work.name), base, config)?;
+    let whiteout = Mutex::new(
+        SharedWhiteout::None,
+        c"overlay_whiteout",
+        static_lock_class!(),
+    );
+    let whiteout = KBox::pin_init(whiteout, GFP_KERNEL).map_err(fc.failed("set the mount up"))?;
+    let upper = Upper {
+        mount,
+        workdir: made.workdir,
+        index: None,
+        workbase,
+        _marks: marks,
+        namespace: config.namespace,
+        features: made.features,
+        volatile,
+        whiteout,
+        upperdir: Text::new(&upper.name)?,
+        workdir_option: Text::new(&work.name)?,
     };
-    if let Ok(upper) = data.layers.upper() {
-        trap(upper.mount().root())?;
-        trap(&upper.workbase)?;
-        trap(&upper.workdir)?;
-        if let Some(index) = upper.index()? {
-            trap(index.dentry())?;
-        }
-    }
-    for mount in &data.layers.lower_mounts {
-        trap(mount.root())?;
-    }
-    data.traps.populate(traps);
-    Ok(())
+    Ok(KBox::new(upper, GFP_KERNEL)?)
 }
 
-/// The root merges the roots of all layers. It is not in the inode cache, where
-/// the traps are.
+/// The root merges the roots of all layers. It is not in the inode cache: no lookup finds it.
 fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let layers = &sb.data().layers;
-    let mut lower = KVec::with_capacity(layers.lower.len(), GFP_KERNEL)?;
-    for (layer, mount) in layers.merged_mounts() {
-        lower.push(
-            LayerPath {
-                layer,
-                dentry: mount.root().into(),
-            },
-            GFP_KERNEL,
-        )?;
+    let mut lower = KVVec::with_capacity(layers.lower.len(), GFP_KERNEL_ACCOUNT)?;
+    for (layer, root) in layers.merged_roots() {
+        let dentry = root.dentry().clone();
+        lower.push(LayerPath { layer, dentry }, GFP_KERNEL)?;
     }
     let upper = layers
         .upper()
@@ -446,7 +430,7 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
     let inode = NewInode::unhashed(sb)?;
     let objects = Objects {
         upper,
-        lower,
+        lower: Stack::Many(lower),
         ..Objects::default()
     };
     lookup::fill_inode(inode, objects, false, Some(ino))

@@ -14,7 +14,7 @@ use crate::{
     entry::OverlayInode,
     format::{
         nlink::{Nlink, LEN_MAX},
-        xattr::Attribute,
+        xattr::{Attribute, Namespace},
         Side, //
     },
     xattr,
@@ -36,16 +36,28 @@ pub(crate) fn store(inode: &InodeOf<Overlay>, relative_to: Side) -> Result {
         Side::Upper => upper,
         Side::Lower => inode.lower_path()?.ok_or(EIO)?,
     };
-    store_at(upper, relative_to, inode.nlink(), real.inode()?.nlink())
+    store_at(
+        inode.super_data().namespace(),
+        upper,
+        relative_to,
+        inode.nlink(),
+        real.inode()?.nlink(),
+    )
 }
 
 /// Writes to `path`, in upper or in the work directory, that the union has `union`
 /// links where an inode has `real`. The caller has write access.
-pub(crate) fn store_at(path: PathRef<'_>, relative_to: Side, union: u32, real: u32) -> Result {
+pub(crate) fn store_at(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    relative_to: Side,
+    union: u32,
+    real: u32,
+) -> Result {
     let nlink = Nlink::new(relative_to, union, real).map_err(|_| EIO)?;
     let mut buffer = [0; LEN_MAX];
     let value = nlink.write(&mut buffer).map_err(|_| EIO)?;
-    xattr::set_own(path, Attribute::Nlink, value)
+    xattr::set_own(namespace, path, Attribute::Nlink, value)
 }
 
 /// Before the number of names in upper changes: see [`store`]. Does nothing for
@@ -58,9 +70,9 @@ pub(crate) fn before_change(inode: &InodeOf<Overlay>) -> Result {
 }
 
 /// Reads the count of an indexed file: `None` if there is none that makes sense.
-pub(crate) fn read(lower: &Inode, upper: PathRef<'_>) -> Result<Option<u32>> {
+pub(crate) fn read(namespace: Namespace, lower: &Inode, upper: PathRef<'_>) -> Result<Option<u32>> {
     let mut buffer = [0; LEN_MAX];
-    let value = match xattr::get_own(upper, Attribute::Nlink, &mut buffer) {
+    let value = match xattr::get_own(namespace, upper, Attribute::Nlink, &mut buffer) {
         Err(err) if err == ERANGE => None,
         result => result?,
     };
@@ -69,7 +81,7 @@ pub(crate) fn read(lower: &Inode, upper: PathRef<'_>) -> Result<Option<u32>> {
         .zip(upper.inode().ok())
         .and_then(|(nlink, upper)| nlink.union(lower.nlink(), upper.nlink()));
     if union.is_none() {
-        pr_warn!("an index entry has no valid link count\n");
+        vfs::pr_warn_ratelimited!("an index entry has no valid link count\n");
     }
     Ok(union)
 }

@@ -19,13 +19,14 @@ use kernel::prelude::*;
 use vfs::{
     dentry::Dentry,
     inode::Inode,
-    mount::PathRef, //
+    mount::PathRef,
+    super_block::SuperBlock, //
 };
 
 /// Finds what the file `upper` was copied from; `None` when it is not known,
 /// also when the attribute says something that makes no sense.
 pub(crate) fn find(sb: &Super, upper: PathRef<'_>) -> Result<Option<LayerPath>> {
-    let handle = match handle::read(upper, Attribute::Origin)? {
+    let handle = match handle::read(sb.namespace(), upper, Attribute::Origin)? {
         Some(handle) if handle.side() == Side::Lower => handle,
         _ => return Ok(None),
     };
@@ -46,12 +47,18 @@ pub(crate) fn is_same_type(a: &Dentry, b: &Dentry) -> bool {
 /// Finds the lower object that a handle means, by the first layer that can be the
 /// one.
 pub(crate) fn decode(sb: &Super, handle: &FileHandle, how: Find) -> Result<Option<LayerPath>> {
-    let layers = Iterator::zip(sb.layers.lower.iter(), sb.layers.lower_mounts.iter());
-    for (index, (lower, mount)) in layers.enumerate() {
-        if !lower.unique_uuid {
+    let layers = Iterator::zip(sb.layers.lower.iter(), sb.layers.lower_roots.iter());
+    let mut without: Option<&SuperBlock> = None;
+    for (index, (lower, root)) in layers.enumerate() {
+        let mount = root.mount();
+        // Layers on one filesystem need not be asked again, of which there may be thousands.
+        if !lower.unique_uuid || without == Some(mount.super_block()) {
             continue;
         }
-        let Some(dentry) = handle::decode(sb.config.uuid, mount, handle, how)? else {
+        let Some(dentry) = handle::decode(sb.config.uuid, root.borrow(), handle, how)? else {
+            if how == Find::Any {
+                without = Some(mount.super_block());
+            }
             continue;
         };
         // Layers on subvolumes of one filesystem share what decodes handles.
@@ -68,7 +75,7 @@ pub(crate) fn decode(sb: &Super, handle: &FileHandle, how: Find) -> Result<Optio
 /// that is not known, `ESTALE` when it was from another one.
 pub(crate) fn verify(sb: &Super, upper: PathRef<'_>, origin: &Inode) -> Result {
     let handle = handle::encode(sb.config.uuid, Side::Lower, origin)?;
-    handle::verify(upper, Attribute::Origin, &handle)
+    handle::verify(sb.namespace(), upper, Attribute::Origin, &handle)
 }
 
 /// What is written of an origin: nothing for a filesystem without file handles,
@@ -98,10 +105,10 @@ impl Origin {
         if !upper.features.xattr {
             return Ok(());
         }
-        let path = upper.path(dentry)?;
+        let (namespace, path) = (upper.namespace, upper.path(dentry)?);
         let stored = match &self.0 {
-            Some(handle) => handle::store(path, Attribute::Origin, handle),
-            None => xattr::set_own(path, Attribute::Origin, &[]),
+            Some(handle) => handle::store(namespace, path, Attribute::Origin, handle),
+            None => xattr::set_own(namespace, path, Attribute::Origin, &[]),
         };
         match stored {
             // A file that takes no such attributes.

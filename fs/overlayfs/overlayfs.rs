@@ -16,30 +16,38 @@
 //! 2. `i_rwsem` of other overlay inodes [n]
 //! 3. [`entry::Entry`]'s `copy_up` [n]: one task copies an inode up, or changes
 //!    attributes of a metacopy
-//! 4. [`entry::Entry`]'s `listing` [n]: the cached listing of a directory
+//! 4. [`kept::KeptListing`] [n]: the listing that is kept of a directory
 //! 5. `s_writers` of upper's super block, by `mnt_want_write`: upper is never an
 //!    overlay, so this ranks below all locks of overlays, those of a lower layer
 //!    included
 //! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes
 //! 7. memory maps (`mmap_lock`), which are only ever tried here. `mmap` opens
-//!    upper's file under it, by [`file::OpenRegular`]'s `opening`, and takes
-//!    nothing of the above. What is below it is told in [`vfs::mapping`]
+//!    upper's file under it, and takes nothing of the above. What is below it is
+//!    told in [`vfs::mapping`]
 //! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers, the list of
-//!    pending switches and [`entry::Entry`]'s `redirect` [n] are mutexes that are
-//!    taken last, with nothing under them but spinlocks
+//!    pending switches, [`kept::Kept`] and [`entry::Entry`]'s `redirect` [n] are mutexes
+//!    that are taken last, with nothing under them but spinlocks. [`kept::Kept`] is taken
+//!    also where memory is given back: by whoever allocates some, whatever else is held
 //!
 //! The data of a file is copied without 5, so that a frozen upper does not stop
 //! readers of a nested overlay. Nothing of a lower layer is locked but by the
 //! operations of its own filesystem.
+//!
+//! # Memory
+//!
+//! What stays allocated after an operation that anybody can repeat is charged to who
+//! does it, `GFP_KERNEL_ACCOUNT`: a mount may be one of a user without rights.
 
 #![forbid(unsafe_code)]
 
 pub mod format;
 
 mod acl;
+mod addresses;
 mod casefold;
 mod config;
 mod copy_up;
+mod counters;
 mod data;
 mod detach;
 mod dir;
@@ -48,11 +56,14 @@ mod durability;
 mod entry;
 mod export;
 mod file;
+mod filesystems;
 mod handle;
 mod identity;
 mod index;
 mod index_mount;
 mod inode;
+mod kept;
+mod layer_names;
 mod layered;
 mod layers;
 mod listing;
@@ -61,20 +72,27 @@ mod lower_data;
 mod mapping;
 mod metacopy;
 mod mount;
+mod mounter;
 mod nlink;
+mod observe;
 mod origin;
+mod overlap;
 mod params;
 mod protattr;
+mod reconfigure;
 mod redirect;
 mod remote;
 mod remove;
 mod rename;
+mod stack;
 mod super_block;
 mod symlink;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod text;
 mod uuid;
 mod workdir;
+mod written;
 mod xattr;
 
 use vfs::{

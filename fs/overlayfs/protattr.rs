@@ -29,7 +29,12 @@ pub(crate) fn load(inode: &InodeOf<Overlay>) -> Result {
         return Ok(());
     };
     let mut buffer = [0; LEN_MAX];
-    let value = match xattr::get_own(path, Attribute::ProtAttr, &mut buffer) {
+    let value = match xattr::get_own(
+        inode.super_data().namespace(),
+        path,
+        Attribute::ProtAttr,
+        &mut buffer,
+    ) {
         Ok(Some(value)) => value,
         Ok(None) => return Ok(()),
         Err(err) if err == ERANGE || err == EPERM => return Ok(()),
@@ -37,7 +42,7 @@ pub(crate) fn load(inode: &InodeOf<Overlay>) -> Result {
     };
     // A value that makes no sense protects nothing.
     let Ok(recorded) = ProtAttr::parse(value) else {
-        pr_warn!("incompatible overlay.protattr attribute\n");
+        vfs::pr_warn_ratelimited!("incompatible overlay.protattr attribute\n");
         return Ok(());
     };
     let flags = to_flags(recorded);
@@ -65,7 +70,10 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, flags: InodeFlags) -> Result
     };
     let path = upper.path(dentry)?;
     if flags.intersection(InodeFlags::PROTECTED).is_empty() {
-        return match path.remove_xattr(xattr::NAMESPACE.name(Attribute::ProtAttr)) {
+        if !xattr::has_own(upper.namespace, path, Attribute::ProtAttr)? {
+            return Ok(());
+        }
+        return match xattr::remove_own(upper.namespace, path, Attribute::ProtAttr) {
             Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(()),
             result => result,
         };
@@ -73,5 +81,10 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, flags: InodeFlags) -> Result
     if !upper.features.xattr {
         return Err(EPERM);
     }
-    xattr::set_own(path, Attribute::ProtAttr, recorded.as_bytes())
+    xattr::set_own(
+        upper.namespace,
+        path,
+        Attribute::ProtAttr,
+        recorded.as_bytes(),
+    )
 }

@@ -7,7 +7,7 @@ use crate::{
     entry::OverlayInode,
     format::{
         redirect::{Redirect, RedirectBuilder},
-        xattr::{Attribute, VALUE_MAX}, //
+        xattr::{Attribute, Namespace, VALUE_MAX}, //
     },
     xattr,
     Overlay, //
@@ -26,21 +26,21 @@ use vfs::{
 /// Reads the redirect of an object of a layer; `None` when it has none.
 ///
 /// Fails with `EINVAL` when it is none that could be followed within a layer.
-pub(crate) fn read(path: PathRef<'_>) -> Result<Option<KVec<u8>>> {
+pub(crate) fn read(namespace: Namespace, path: PathRef<'_>) -> Result<Option<KVec<u8>>> {
     // Almost no object has one: nothing is allocated before it is there.
-    let Some(len) = xattr::len_of_own(path, Attribute::Redirect)? else {
+    let Some(len) = xattr::len_if_readable(namespace, path, Attribute::Redirect)? else {
         return Ok(None);
     };
     let mut value = KVec::new();
-    value.resize(len, 0, GFP_KERNEL)?;
-    let len = match xattr::get_own(path, Attribute::Redirect, &mut value)? {
+    value.resize(len, 0, GFP_KERNEL_ACCOUNT)?;
+    let len = match xattr::get_own(namespace, path, Attribute::Redirect, &mut value)? {
         Some(value) => Redirect::parse(value).map(|redirect| redirect.as_bytes().len()),
         None => return Ok(None),
     };
     match len {
         Ok(len) => value.truncate(len),
         Err(_) => {
-            pr_warn!("invalid redirect\n");
+            vfs::pr_warn_ratelimited!("invalid redirect\n");
             return Err(EINVAL);
         }
     }
@@ -61,6 +61,15 @@ impl Wanted<'_> {
         match self {
             Self::Name(name) => name.as_bytes(),
             Self::Redirected(path) => path,
+        }
+    }
+
+    /// The name at `place`.
+    pub(crate) fn name(&self, place: &Range<usize>) -> Result<Name<'_>> {
+        match self {
+            // Almost always, and then it has been checked.
+            Self::Name(name) if place.len() == name.as_bytes().len() => Ok(*name),
+            _ => Name::new(self.as_bytes().get(place.clone()).ok_or(EIO)?),
         }
     }
 
@@ -89,10 +98,10 @@ impl Wanted<'_> {
         let len = before.len() + redirect.as_bytes().len() + behind.len();
         if len > VALUE_MAX {
             // Only redirects in redirects get there, which nobody has made by renaming.
-            pr_warn!("redirects lead to a path that is too long\n");
+            vfs::pr_warn_ratelimited!("redirects lead to a path that is too long\n");
             return Err(EINVAL);
         }
-        path.resize(len, 0, GFP_KERNEL)?;
+        path.resize(len, 0, GFP_KERNEL_ACCOUNT)?;
         let len = redirect
             .apply(before, behind, &mut path)
             .map_err(|_| EINVAL)?
@@ -149,12 +158,18 @@ pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     };
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
-    if !inode.super_data().layers.upper()?.features.xattr {
+    let layer = inode.super_data().layers.upper()?;
+    if !layer.features.xattr {
         return Err(EXDEV);
     }
-    if let Err(err) = xattr::set_own(upper, Attribute::Redirect, &redirect) {
-        pr_warn!("failed to set redirect: error {}\n", err.to_errno());
-        return Err(EXDEV);
+    match xattr::set_own(layer.namespace, upper, Attribute::Redirect, &redirect) {
+        // Whoever renames should try again, and not copy.
+        Err(err) if err == ENOMEM => return Err(err),
+        Err(err) => {
+            vfs::pr_warn_ratelimited!("failed to set redirect: error {}\n", err.to_errno());
+            return Err(EXDEV);
+        }
+        Ok(()) => {}
     }
     *inode.data().redirect.lock() = Some(redirect);
     Ok(())
@@ -197,6 +212,6 @@ fn absolute(dentry: &DentryOf<Overlay>) -> Result<KVec<u8>> {
 
 fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
     let mut copy = KVec::new();
-    copy.extend_from_slice(bytes, GFP_KERNEL)?;
+    copy.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
     Ok(copy)
 }

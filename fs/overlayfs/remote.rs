@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is asked of an upper layer on a filesystem that has to be asked about
-//! each name again, as those of a network.
+//! What the filesystem of an upper layer can do.
 //!
-//! Others are taken with what they lack. These were never taken before, so they
-//! can be held to all that layers are made for, by any driver: types in listings,
-//! `RENAME_WHITEOUT` and attributes.
+//! Most are taken with what they lack. One that has to be asked about each name again,
+//! as those of a network, was never taken before, so it can be held to all that layers
+//! are made for, by any driver: types in listings, `RENAME_WHITEOUT` and attributes.
 
-use crate::{lookup::is_whiteout_device, workdir};
-use kernel::{prelude::*, sync::aref::ARef};
+use crate::{
+    format::xattr::{Attribute, Namespace},
+    layers::Features,
+    lookup::is_whiteout_device,
+    params::show,
+    workdir,
+    xattr, //
+};
+use kernel::{
+    prelude::*,
+    str::BStr,
+    sync::aref::ARef, //
+};
 use vfs::{
     attr::FileType,
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::{Dentry, Name},
     file::OpenFile,
     inode_ops::RenameFlags,
@@ -20,16 +30,70 @@ use vfs::{
     readdir::is_unknown_type, //
 };
 
-/// Checks the filesystem of the work directory `work`, which is in `base`, if it
-/// is such a one. The caller has write access.
-pub(crate) fn check(fc: &FsContext, base: PathRef<'_>, work: PathRef<'_>, xattr: bool) -> Result {
-    if !work.dentry().needs_revalidation() {
-        return Ok(());
+/// What is done here, for messages.
+const TRY: &str = "try what the filesystem of upperdir can do";
+
+/// Tries what the filesystem of upper, which the option names `upper`, can do, in the work
+/// directory `work`, which is in `base`, and warns of what it cannot. The caller has write
+/// access.
+pub(crate) fn probe(
+    fc: &FsContext,
+    upper: &CStr,
+    base: PathRef<'_>,
+    work: PathRef<'_>,
+    namespace: Namespace,
+) -> Result<Features, Refused> {
+    let failed = || fc.failed(TRY);
+    let types = lists_types(base).map_err(failed())?;
+    let tmpfile = OpenFile::tmpfile(work, FileType::Regular.mode(0));
+    let tmpfile = match fc.given_memory(TRY, tmpfile)? {
+        Ok(_) => true,
+        Err(err) if err == EACCES => {
+            // Its mode lets in nobody but by capability.
+            return Err(fc.error(
+                err,
+                fmt!("workdir: the mounter may not write to 'work', and lacks CAP_DAC_OVERRIDE"),
+            ));
+        }
+        Err(_) => false,
+    };
+    let whiteouts = makes_whiteouts(work).map_err(failed())?;
+    for (can, what) in [
+        (types, "types in listings (d_type)"),
+        (tmpfile, "O_TMPFILE"),
+        (whiteouts, "RENAME_WHITEOUT"),
+    ] {
+        if !can {
+            fc.warn(fmt!("upperdir: the filesystem does not support {what}"));
+        }
     }
-    if !xattr || !lists_types(base)? || !makes_whiteouts(work)? {
-        return Err(fc.invalid(fmt!("upperdir: filesystem is missing required features")));
+    let xattr = probe_xattr(fc, work, namespace)?;
+    if work.dentry().needs_revalidation() && !(types && whiteouts && xattr) {
+        let upper = show(upper);
+        return Err(fc.invalid(fmt!(
+            "upperdir: the filesystem of '{upper}' can be changed by others, and does not support \
+             all that an upper layer needs"
+        )));
     }
-    Ok(())
+    Ok(Features { tmpfile, xattr })
+}
+
+fn probe_xattr(fc: &FsContext, work: PathRef<'_>, namespace: Namespace) -> Result<bool, Refused> {
+    let set = xattr::set_own(namespace, work, Attribute::Opaque, b"0");
+    if let Err(err) = fc.given_memory(TRY, set)? {
+        let prefix = BStr::from_bytes(namespace.prefix());
+        fc.warn(fmt!(
+            "upperdir: attributes {prefix}* cannot be set: directories cannot be made opaque, and \
+             inode numbers change at remount"
+        ));
+        if err == EPERM && namespace == Namespace::Trusted {
+            fc.info(fmt!("try mounting with 'userxattr' option"));
+        }
+        return Ok(false);
+    }
+    // The directory is removed with it at the latest.
+    let _ = xattr::remove_own(namespace, work, Attribute::Opaque);
+    Ok(true)
 }
 
 /// Whether listings tell types. There is something to be listed in `dir`.
@@ -64,7 +128,8 @@ fn makes_whiteouts(work: PathRef<'_>) -> Result<bool> {
     }
     let made = left.iter().any(|dentry| is_whiteout_device(dentry));
     for dentry in &left {
-        workdir::remove(work, dentry)?;
+        // What stays is removed by the next mount.
+        let _ = workdir::remove(work, dentry);
     }
     match renamed {
         Err(err) if err == EINVAL => Ok(false),

@@ -11,6 +11,7 @@ use crate::{
     listing::Listing,
     lookup::exists_in_lower,
     nlink,
+    observe,
     workdir,
     Overlay, //
 };
@@ -21,11 +22,12 @@ use kernel::{
 use vfs::{
     attr::{Device, Mode},
     cred::with_creds,
-    dentry::{Child, Dentry},
+    dentry::{Child, Dentry, Name},
     inode::InodeOf,
     inode_ops::RenameFlags,
     mount::PathRef,
-    namei::{Removing, Renaming}, //
+    namei::{Creating, Removing, Renaming},
+    trace::Reason, //
 };
 
 /// Removes `child`, a directory or anything else.
@@ -33,16 +35,21 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     let inode = child.dentry().inode_of().ok_or(ENOENT)?;
     let is_dir = inode.mode().is_dir();
     let sb = dir.super_data();
-    if is_dir {
+    // A directory of upper alone is empty if it can be removed, and looked at if it cannot.
+    let tells_itself = is_dir && inode.data().merged().is_empty() && inode.data().upper().is_some();
+    if is_dir && !tells_itself {
         check_empty(inode)?;
     }
-    copy_up::copy_up(child.parent())?;
+    copy_up::copy_up(child.parent(), Reason::Remove)?;
     index::before_removal(child.dentry())?;
     // Nobody copies it up from here on: what is in upper stays what it is.
     let settled = inode.data().copy_up.lock_killable()?;
     // Lower directories may be an overlay's: their locks rank above the access to write.
     let in_lower = inode.data().upper().is_none()
         || with_creds(&sb.cred, |_| exists_in_lower(dir, child.name()))?;
+    if in_lower && tells_itself {
+        check_empty(inode)?;
+    }
     let upper = sb.layers.upper()?;
     let write = upper.mount().want_write()?;
     with_creds(&sb.cred, |_| {
@@ -127,8 +134,13 @@ fn remove_from_upper(
         }
     };
     match removed {
-        // What it shows is nothing, so what it has is whiteouts.
         Err(err) if err == ENOTEMPTY => {
+            if inode.data().merged().is_empty() {
+                // Others were looked at before there was access to write, below which locks of
+                // lower directories do not rank.
+                check_empty(inode)?;
+            }
+            // What it shows is nothing, so what it has is whiteouts.
             let target = current(dir, child, inode)?;
             workdir::take(upper, dir, &target)?;
             workdir::discard_tree(upper, &target);
@@ -139,16 +151,44 @@ fn remove_from_upper(
 }
 
 /// Puts a whiteout in place of the object: one step, in which what was in upper
-/// goes to the work directory.
+/// goes to the work directory. Where upper has nothing nothing is replaced, and the
+/// whiteout needs no other name before.
 fn hide(
     upper: &Upper,
     dir: &InodeOf<Overlay>,
     child: Child<'_, Overlay>,
     inode: &InodeOf<Overlay>,
 ) -> Result {
-    let dir = dir.upper_path()?.ok_or(EIO)?;
-    let target = current(dir, child, inode)?;
-    replace_by_whiteout(upper, dir, &target)
+    let path = dir.upper_path()?.ok_or(EIO)?;
+    let is_free = inode.data().upper().is_none();
+    if !is_free || !link_whiteout(upper, path, child.name())? {
+        let target = current(path, child, inode)?;
+        replace_by_whiteout(upper, path, &target)?;
+    }
+    observe::whiteout(dir, child.name());
+    Ok(())
+}
+
+/// Gives the whiteout that is kept another name; `false` if it cannot have it: it is to
+/// be replaced, or no link is possible. The caller has write access.
+fn link_whiteout(upper: &Upper, dir: PathRef<'_>, name: Name<'_>) -> Result<bool> {
+    let Some(kept) = shared_whiteout(upper, &mut upper.whiteout.lock())? else {
+        return Ok(false);
+    };
+    let creating = Creating::start(dir, name)?;
+    Ok(creating.dentry().is_negative() && creating.link(&kept).is_ok())
+}
+
+/// The whiteout that is kept, which is made if there is none yet; `None` if whiteouts
+/// are made one by one.
+fn shared_whiteout(upper: &Upper, shared: &mut SharedWhiteout) -> Result<Option<ARef<Dentry>>> {
+    if let SharedWhiteout::None = shared {
+        *shared = SharedWhiteout::Some(new_whiteout(upper)?);
+    }
+    match shared {
+        SharedWhiteout::Some(kept) => Ok(Some(kept.clone())),
+        _ => Ok(None),
+    }
 }
 
 /// Puts a whiteout in place of `target` in a directory of upper or the index; there
@@ -182,24 +222,23 @@ pub(crate) fn replace_by_whiteout(upper: &Upper, dir: PathRef<'_>, target: &Dent
 /// where the filesystem can, since whiteouts are all alike.
 fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
     let mut shared = upper.whiteout.lock();
-    if let SharedWhiteout::None = *shared {
-        *shared = SharedWhiteout::Some(new_whiteout(upper)?);
-    }
-    let SharedWhiteout::Some(kept) = &*shared else {
+    let Some(kept) = shared_whiteout(upper, &mut shared)? else {
         return new_whiteout(upper);
     };
-    match workdir::start_temp(upper)?.link(kept) {
+    match workdir::start_temp(upper)?.link(&kept) {
         // It has all the links that it can have: the last use of it is itself.
         Err(err) if err == EMLINK => {
-            let kept = kept.clone();
             *shared = SharedWhiteout::None;
             Ok(kept)
         }
         Err(err) => {
-            pr_warn!("whiteouts are made one by one: error {}\n", err.to_errno());
-            let kept = (!kept.is_unhashed()).then(|| kept.clone());
+            vfs::pr_warn_ratelimited!("whiteouts are made one by one: error {}\n", err.to_errno());
             *shared = SharedWhiteout::Unsupported;
-            kept.map_or_else(|| new_whiteout(upper), Ok)
+            if kept.is_unhashed() {
+                new_whiteout(upper)
+            } else {
+                Ok(kept)
+            }
         }
         linked => linked,
     }

@@ -12,6 +12,7 @@ use crate::{
     lookup::{exists_in_lower, is_whiteout},
     metacopy,
     nlink,
+    observe,
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
@@ -27,7 +28,8 @@ use vfs::{
     dentry::{Child, Dentry},
     inode::InodeOf,
     inode_ops::{RenameFlags, RenameLocks},
-    namei::Renaming, //
+    namei::Renaming,
+    trace::Reason, //
 };
 
 /// Whether lower layers have objects that are merged into a directory: they stay
@@ -91,10 +93,10 @@ pub(crate) fn rename(
             detach(child.dentry(), locks.moved(child.dentry()))?;
         }
     }
-    metacopy::copy_up_to_move(old.dentry(), reach)?;
-    copy_up::copy_up(new.parent())?;
+    metacopy::copy_up_to_move(old.dentry(), reach, Reason::Rename)?;
+    copy_up::copy_up(new.parent(), Reason::Rename)?;
     if exchange {
-        metacopy::copy_up_to_move(new.dentry(), reach)?;
+        metacopy::copy_up_to_move(new.dentry(), reach, Reason::Rename)?;
     }
     let sb = old_inode.super_data();
     let upper = sb.layers.upper()?;
@@ -219,17 +221,20 @@ impl<'a> Move<'a> {
         }
         let whiteout = ARef::<Dentry>::from(renaming.new_dentry());
         renaming.rename()?;
+        if flags == RenameFlags::WHITEOUT {
+            observe::whiteout(old_dir, self.old.name());
+        }
         if exchanges && !self.exchange && !hides_lower {
             // Nothing needs hiding at the old name.
             if let Err(err) = workdir::remove(old_path, &whiteout) {
-                pr_err!("cannot remove a whiteout: error {}\n", err.to_errno());
+                vfs::pr_err_ratelimited!("cannot remove a whiteout: error {}\n", err.to_errno());
             }
         }
         Ok(())
     }
 
     fn is_whiteout(&self, dentry: &Dentry) -> Result<bool> {
-        Ok(!dentry.is_negative() && is_whiteout(self.upper.path(dentry)?)?)
+        Ok(!dentry.is_negative() && is_whiteout(self.upper.namespace, self.upper.path(dentry)?)?)
     }
 
     /// Checks that upper has under both names what the inodes stand for:
@@ -295,7 +300,7 @@ impl<'a> Move<'a> {
         let empty = workdir::start_temp(self.upper)?.mkdir(stat.mode())?;
         let to = self.upper.path(&empty)?;
         let place = || -> Result {
-            copy_up::copy_xattrs(path, to)?;
+            copy_up::copy_xattrs(self.upper.namespace, path, to)?;
             workdir::set_opaque(self.upper, &empty, EIO)?;
             copy_up::set_attributes(to, &stat)?;
             let dir = self.new_dir()?.upper_path()?.ok_or(EIO)?;

@@ -3,14 +3,20 @@
 //! Super blocks: the filesystem as a whole.
 
 use crate::{
-    config::{Config, FsyncMode},
+    addresses::Addresses,
+    config::Config,
+    counters::Shown,
     entry::Entry,
+    format::xattr::Namespace,
     identity::Identity,
-    layers::{LayerStack, SharedWhiteout},
+    kept::Kept,
+    layers::{LayerStack, SharedWhiteout, Upper},
     lower_data,
     mapping::PendingSwitches,
     mount,
     params::{self, Context, LowerOption},
+    reconfigure,
+    written::{self, Written},
     Overlay, //
 };
 use core::convert::Infallible;
@@ -19,18 +25,17 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        SetOnce, //
+        Arc, //
     },
 };
 use vfs::{
-    context::{FsContext, ParamValue},
+    context::{FsContext, ParamValue, Refused},
     cred::with_creds,
     delayed_work::DelayedWork,
     dentry::{Dentry, DentryOf},
     fs::{FileSystem, Revalidation},
-    inode::InodeOf,
+    inode::Inode,
     mapping::Tables,
-    mount::{release_all, PathRef},
     rcu::RealInodes,
     super_block::{real_dentry, NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf}, //
 };
@@ -50,18 +55,35 @@ pub struct Super {
     pub(crate) name_len: usize,
     /// The features. They do not change while it is mounted.
     pub(crate) config: Config,
+    /// The features that were asked for.
+    pub(crate) requested: Config,
     /// How the lower layers were given, to show it.
     pub(crate) lowerdir: LowerOption,
     /// The tables of mappings of lower files.
     pub(crate) mapping_tables: Tables<Overlay>,
     /// Mappings that could not be switched at once.
     pub(crate) pending_switches: Pin<KBox<DelayedWork<PendingSwitches>>>,
-    /// Inodes that stand for the roots of layers in the inode cache, so that a
-    /// layer that is found within another is noticed.
-    pub(crate) traps: SetOnce<KVec<ARef<InodeOf<Overlay>>>>,
+    /// Files of upper that may have data to be synced.
+    pub(crate) written: Pin<KBox<DelayedWork<Written>>>,
+    /// The inodes of the roots of layers, so that a layer that is found within another is
+    /// noticed.
+    pub(crate) traps: Addresses<Inode>,
+    /// The listings that are kept.
+    pub(crate) kept: Arc<Kept>,
+    /// What is counted.
+    pub(crate) counters: Shown,
+}
+
+impl Super {
+    /// Where the overlay's own attributes are kept.
+    pub(crate) fn namespace(&self) -> Namespace {
+        self.config.namespace
+    }
 }
 
 impl FileSystem for Overlay {
+    const USERNS_MOUNT: bool = true;
+
     type Context = Context;
     type Super = Super;
     type Inode = Entry;
@@ -76,23 +98,30 @@ impl FileSystem for Overlay {
         fc: &FsContext,
         key: &CStr,
         value: ParamValue<'_>,
-    ) -> Result {
+    ) -> Result<(), Refused> {
         context.parse(fc, key, value)
     }
 
-    fn fill_super(context: &mut Context, fc: &FsContext, sb: &mut NewSuperBlock<Self>) -> Result {
+    fn reparse_param(
+        context: &mut Context,
+        sb: &SuperBlockOf<Self>,
+        fc: &FsContext,
+        key: &CStr,
+        value: ParamValue<'_>,
+    ) -> Result<(), Refused> {
+        reconfigure::parse(context, sb.data(), fc, key, value)
+    }
+
+    fn fill_super(
+        context: &mut Context,
+        fc: &FsContext,
+        sb: &mut NewSuperBlock<Self>,
+    ) -> Result<(), Refused> {
         mount::fill_super(context, fc, sb)
     }
 
-    fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result {
-        if !fc.readonly() && sb.data().layers.upper.is_none() {
-            return Err(fc.error(EROFS, fmt!("without upperdir the mount stays read-only")));
-        }
-        let volatile = sb.data().config.fsync == FsyncMode::Volatile;
-        if fc.readonly() && !sb.is_readonly() && !volatile {
-            Self::sync_fs(sb, true)?;
-        }
-        Ok(())
+    fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result<(), Refused> {
+        reconfigure::apply(sb, fc)
     }
 
     fn kill_super(sb: &SuperBlockOf<Self>) {
@@ -101,21 +130,27 @@ impl FileSystem for Overlay {
     }
 
     fn put_super(data: KBox<Super>) {
-        let Super { layers, traps, .. } = KBox::into_inner(data);
+        let Super {
+            layers, written, ..
+        } = KBox::into_inner(data);
         // Inodes go before what they were made of.
-        drop(traps);
+        drop(written);
         let LayerStack {
             upper,
-            lower_mounts,
+            lower_roots,
+            mut lower_mounts,
             lower,
             ..
         } = layers;
-        if let Some(upper) = &upper {
+        drop(lower_roots);
+        if let Some(upper) = upper {
             // A link that was kept to make others of goes with the mount.
             *upper.whiteout.lock() = SharedWhiteout::None;
+            let Upper { mount, .. } = KBox::into_inner(upper);
+            // Together they wait for one grace period; if there is no memory for that, each does.
+            let _ = lower_mounts.push(mount);
         }
-        release_all(lower_mounts);
-        drop(upper);
+        drop(lower_mounts);
         drop(lower);
     }
 
@@ -125,7 +160,7 @@ impl FileSystem for Overlay {
 
     fn statfs(dentry: &DentryOf<Self>, buf: &mut StatFs) -> Result {
         let sb = dentry.super_data();
-        let root = root_of(sb)?;
+        let root = sb.layers.highest_root()?;
         buf.fill_from(root)?;
         buf.set_type(MAGIC, sb.name_len);
         if sb.config.uuid.has_own() {
@@ -134,11 +169,19 @@ impl FileSystem for Overlay {
         Ok(())
     }
 
+    fn cached_objects(data: &Super) -> usize {
+        data.kept.size()
+    }
+
+    fn free_cached_objects(data: &Super, wanted: usize) -> usize {
+        data.kept.shrink(wanted)
+    }
+
     fn sync_fs(sb: &SuperBlockOf<Self>, wait: bool) -> Result {
         // `sync(2)` reaches upper's filesystem by itself; `syncfs(2)` calls with `wait` at last.
         let syncs = sb.data().syncs().map_err(|_| EIO)?;
         match sb.data().layers.upper() {
-            Ok(upper) if wait && syncs => upper.mount().super_block().sync(),
+            Ok(upper) if wait && syncs => written::sync(sb.data(), upper.mount().super_block()),
             _ => Ok(()),
         }
     }
@@ -181,13 +224,4 @@ impl FileSystem for Overlay {
             Ok(true)
         })
     }
-}
-
-/// The root of the highest layer.
-fn root_of(sb: &Super) -> Result<PathRef<'_>> {
-    let mount = match sb.layers.upper() {
-        Ok(upper) => &upper.mount,
-        Err(_) => sb.layers.lower_mounts.first().ok_or(EIO)?,
-    };
-    PathRef::new(mount, mount.root())
 }

@@ -3,9 +3,9 @@
 //! KUnit tests of what needs kernel types but no mounted filesystem.
 
 use crate::{
-    format::xattr::Attribute,
-    identity::{Fsid, Identity},
-    xattr::NAMESPACE, //
+    config::Config,
+    format::xattr::{Attribute, Namespace},
+    identity::{Fsid, Identity}, //
 };
 use kernel::prelude::*;
 
@@ -14,7 +14,7 @@ mod identity_tests {
     use super::*;
 
     fn identity(several: bool) -> Result<Pin<KBox<Identity>>> {
-        KBox::pin_init(Identity::new(several), GFP_KERNEL)
+        KBox::pin_init(Identity::new(several, 1), GFP_KERNEL)
     }
 
     #[test]
@@ -49,6 +49,36 @@ mod identity_tests {
     }
 
     #[test]
+    fn numbers_of_a_lower_overlay_fit() -> Result {
+        let lower = identity(true)?;
+        let upper = KBox::pin_init(Identity::new(true, 2), GFP_KERNEL)?;
+        let (a, b) = (Fsid::new(1)?, Fsid::new(2)?);
+        let (one, two) = (lower.map(a, 7)?, lower.map(b, 7)?);
+        let numbers = [
+            upper.map(a, one)?,
+            upper.map(a, two)?,
+            upper.map(b, one)?,
+            upper.map(b, 7)?,
+        ];
+        for (index, number) in numbers.iter().enumerate() {
+            assert!(number >> 63 == 0);
+            assert!(numbers.iter().skip(index + 1).all(|other| other != number));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn filesystems_without_bits_are_remembered() -> Result {
+        let identity = identity(true)?;
+        let last = Fsid::new(127)?;
+        let next = Fsid::new(128)?;
+        assert!(identity.map(last, 7)? >> 63 == 0);
+        assert!(identity.map(next, 7)? >> 63 == 1);
+        assert_eq!(identity.map(next, 7)?, identity.map(next, 7)?);
+        Ok(())
+    }
+
+    #[test]
     fn too_many_filesystems_are_refused() -> Result {
         assert!(Fsid::new(1 << 15).is_err());
         Ok(())
@@ -61,7 +91,15 @@ mod xattr_tests {
 
     #[test]
     fn own_attributes_are_in_the_trusted_namespace() {
-        assert_eq!(NAMESPACE.name(Attribute::Opaque), c"trusted.overlay.opaque");
-        assert_eq!(NAMESPACE.name(Attribute::Origin), c"trusted.overlay.origin");
+        let namespace = Config::new().namespace;
+        assert_eq!(namespace.name(Attribute::Opaque), c"trusted.overlay.opaque");
+        assert_eq!(namespace.name(Attribute::Origin), c"trusted.overlay.origin");
+    }
+
+    #[test]
+    fn or_in_that_of_users() {
+        let namespace = Namespace::User;
+        assert_eq!(namespace.name(Attribute::Opaque), c"user.overlay.opaque");
+        assert_eq!(namespace.name(Attribute::Origin), c"user.overlay.origin");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use vfs::{
-    context::FsContext,
+    context::{FsContext, Refused},
     mount::PathRef,
     super_block::{new_uuid, SuperBlock}, //
 };
@@ -58,38 +58,39 @@ impl UuidMode {
 
     /// Finds the overlay's UUID in upper, or makes one. Answers the mode that is
     /// in effect then, as C overlayfs: what cannot be kept is not used.
-    pub(crate) fn with_upper(self, fc: &FsContext, upper: &Upper) -> (Self, Uuid) {
+    pub(crate) fn with_upper(self, fc: &FsContext, upper: &Upper) -> Result<(Self, Uuid), Refused> {
         if !self.has_own() {
-            return (self, Uuid::NULL);
+            return Ok((self, Uuid::NULL));
         }
         let found = match upper.features.xattr {
             true => self.find_or_make(upper),
             false => Err(EOPNOTSUPP),
         };
-        found.unwrap_or_else(|err| {
+        let found = fc.given_memory("keep a uuid in upperdir", found)?;
+        Ok(found.unwrap_or_else(|err| {
             fc.warn(fmt!(
                 "cannot keep a uuid in upperdir (error {}), falling back to uuid=null",
                 err.to_errno()
             ));
             (Self::Null, Uuid::NULL)
-        })
+        }))
     }
 
     fn find_or_make(self, upper: &Upper) -> Result<(Self, Uuid)> {
         let root = PathRef::new(upper.mount(), upper.mount().root())?;
         // One byte more, to notice a longer one.
         let mut buffer = [0; Uuid::SIZE + 1];
-        if let Some(value) = xattr::get_own(root, Attribute::Uuid, &mut buffer)? {
+        if let Some(value) = xattr::get_own(upper.namespace, root, Attribute::Uuid, &mut buffer)? {
             let uuid = Uuid::parse(value).map_err(|_| EINVAL)?;
             return Ok((self, uuid));
         }
         // An overlay that has been in use without keeps being told as it was.
-        if self == Self::Auto && xattr::has_own(root, Attribute::Impure)? {
+        if self == Self::Auto && xattr::has_own(upper.namespace, root, Attribute::Impure)? {
             return Ok((Self::Null, Uuid::NULL));
         }
         let uuid = Uuid(new_uuid());
         let _write = upper.mount().want_write()?;
-        xattr::set_own(root, Attribute::Uuid, uuid.as_bytes())?;
+        xattr::set_own(upper.namespace, root, Attribute::Uuid, uuid.as_bytes())?;
         Ok((Self::On, uuid))
     }
 }

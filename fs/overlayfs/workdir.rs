@@ -7,9 +7,11 @@ use crate::{
     durability,
     format::{
         opaque::Opaque,
-        workdir::{write_temp_name, INCOMPAT, INDEX, WORK}, //
+        workdir::{write_temp_name, INCOMPAT, INDEX, WORK},
+        xattr::Attribute, //
     },
     layers::{Features, Upper},
+    params::show,
     remote,
     xattr, //
 };
@@ -23,96 +25,136 @@ use kernel::{
 use vfs::{
     acl::{Acl, AclType},
     attr::{FileType, SetAttr},
-    context::FsContext,
+    context::{FsContext, Refused},
     dentry::{Dentry, Name},
-    file::OpenFile,
+    file::{killed, OpenFile},
     mount::PathRef,
     namei::{Creating, Removing, Renaming}, //
 };
 
-/// A work directory that was made.
+/// What is done here, for messages.
+const MAKE: &str = "make the work directory";
+
+/// A work directory, if it could be made.
 pub(crate) struct Made {
     /// `work`.
-    pub(crate) workdir: ARef<Dentry>,
+    pub(crate) workdir: Option<ARef<Dentry>>,
     /// What the filesystem can do.
     pub(crate) features: Features,
 }
 
 /// Makes an empty directory `work` in `base`, removing what an earlier mount may
-/// have left there.
-pub(crate) fn make(fc: &FsContext, base: PathRef<'_>, config: &Config) -> Result<Made> {
-    let _write = base.mount().want_write()?;
-    let workdir = create(fc, base)
-        .map_err(|err| fc.error(err, fmt!("workdir: cannot make an empty directory 'work'")))?;
-    let work = PathRef::new(base.mount(), &workdir)?;
-    let tmpfile = OpenFile::tmpfile(work, FileType::Regular.mode(0)).is_ok();
-    if !tmpfile {
-        fc.warn(fmt!("upperdir: filesystem does not support O_TMPFILE"));
-    }
-    let xattr = probe_xattr(fc, work);
-    remote::check(fc, base, work, xattr)?;
+/// have left there. Where that cannot be, the mount goes on without, and is read-only.
+/// The options name `upper` and `work`.
+pub(crate) fn make(
+    fc: &FsContext,
+    (upper, work): (&CStr, &CStr),
+    base: PathRef<'_>,
+    config: &Config,
+) -> Result<Made, Refused> {
+    let _write = base
+        .mount()
+        .want_write()
+        .map_err(fc.failed("write to upperdir"))?;
+    remove_old(fc, base, work)?;
+    let workdir = match fc.given_memory(MAKE, create(base))? {
+        Ok(workdir) => workdir,
+        Err(err) => {
+            cannot_make(fc, work, WORK, err);
+            let features = Features {
+                tmpfile: false,
+                xattr: true,
+            };
+            return Ok(Made {
+                workdir: None,
+                features,
+            });
+        }
+    };
+    let path = PathRef::new(base.mount(), &workdir).map_err(fc.failed("use workdir"))?;
+    let features = remote::probe(fc, upper, base, path, config.namespace)?;
     if config.fsync == FsyncMode::Volatile {
-        durability::mark_volatile(work)
-            .map_err(|err| fc.error(err, fmt!("workdir: cannot make 'work/incompat/volatile'")))?;
+        durability::mark_volatile(path)
+            .map_err(fc.failed("make 'work/incompat/volatile' in workdir"))?;
     }
     Ok(Made {
-        workdir,
-        features: Features { tmpfile, xattr },
+        workdir: Some(workdir),
+        features,
     })
 }
 
-fn probe_xattr(fc: &FsContext, work: PathRef<'_>) -> bool {
-    use crate::format::xattr::Attribute;
-    let probe = xattr::set_own(work, Attribute::Opaque, b"0");
-    if probe.is_err() {
-        fc.warn(fmt!(
-            "upperdir: filesystem does not take trusted.overlay attributes: directories cannot be \
-             made opaque, and inode numbers change at remount"
-        ));
-        return false;
+/// Removes a former `work`, unless it says that it must not be used. If something stays,
+/// making the directory fails.
+fn remove_old(fc: &FsContext, base: PathRef<'_>, work: &CStr) -> Result<(), Refused> {
+    let find = || base.lookup_positive(Name::new(WORK.to_bytes())?);
+    let Ok(old) = fc.given_memory(MAKE, find())? else {
+        return Ok(());
+    };
+    match fc.given_memory(MAKE, has_incompatible_feature(base, &old))? {
+        Ok(true) => Err(fc.invalid(fmt!(
+            "workdir: 'work/incompat' in '{}' says that a former mount was volatile; its data may be \
+             incomplete. Remove the directory to mount all the same",
+            show(work)
+        ))),
+        Ok(false) => {
+            let _ = fc.given_memory(MAKE, remove_tree(base, &old))?;
+            Ok(())
+        }
+        // It may say so.
+        Err(_) => Ok(()),
     }
-    // The directory is removed with it at the latest.
-    let _ = work.remove_xattr(xattr::NAMESPACE.name(Attribute::Opaque));
-    true
 }
 
-fn create(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
-    let name = Name::new(WORK.to_bytes())?;
-    let mut creating = Creating::start(base, name)?;
-    if !creating.dentry().is_negative() {
-        let old = creating.keep();
-        let path = PathRef::new(base.mount(), &old)?;
-        if has_incompatible_feature(path)? {
-            return Err(fc.invalid(fmt!(
-                "workdir: 'work/incompat' says that a former mount was volatile; its data may be \
-                 incomplete. Remove the directory to mount all the same"
-            )));
-        }
-        remove_tree(base, &old)?;
-        creating = Creating::start(base, name)?;
-        if !creating.dentry().is_negative() {
-            return Err(EEXIST);
-        }
+fn create(base: PathRef<'_>) -> Result<ARef<Dentry>> {
+    let creating = Creating::start(base, Name::new(WORK.to_bytes())?)?;
+    match creating.dentry().is_negative() {
+        true => make_private(base, creating),
+        false => Err(EEXIST),
     }
-    make_private(base, creating)
 }
 
-/// Opens the directory `index` in `base`, or makes it. The caller has write access.
-pub(crate) fn open_index(fc: &FsContext, base: PathRef<'_>) -> Result<ARef<Dentry>> {
+/// Warns of a directory that could not be made in the work directory `work`.
+fn cannot_make(fc: &FsContext, work: &CStr, name: &CStr, err: Error) {
+    let (work, name, errno) = (show(work), show(name), err.to_errno());
+    fc.warn(fmt!(
+        "workdir: cannot make an empty directory '{work}/{name}' (error {errno}), mounting \
+         read-only"
+    ));
+}
+
+/// Opens the directory `index` in `base`, which the option names `work`, or makes it;
+/// `None` where that cannot be. The caller has write access.
+pub(crate) fn open_index(
+    fc: &FsContext,
+    work: &CStr,
+    base: PathRef<'_>,
+) -> Result<Option<ARef<Dentry>>, Refused> {
     let open = || -> Result<ARef<Dentry>> {
         let creating = Creating::start(base, Name::new(INDEX.to_bytes())?)?;
-        if creating.dentry().is_negative() {
-            return make_private(base, creating);
-        }
-        let index = creating.keep();
-        if index.is_dir() {
-            Ok(index)
-        } else {
-            Err(ENOTDIR)
+        match creating.dentry().is_negative() {
+            true => make_private(base, creating),
+            false => Ok(creating.keep()),
         }
     };
-    open().map_err(|err| fc.error(err, fmt!("workdir: cannot make a directory 'index'")))
+    match fc.given_memory(MAKE, open())? {
+        Ok(index) if index.is_dir() => Ok(Some(index)),
+        Ok(_) => Err(fc.error(
+            ENOTDIR,
+            fmt!(
+                "workdir: '{}/index' is not a directory; {WITHOUT_INDEX}",
+                show(work)
+            ),
+        )),
+        Err(err) => {
+            cannot_make(fc, work, INDEX, err);
+            Ok(None)
+        }
+    }
 }
+
+/// What a user can do who cannot mount with an index.
+pub(crate) const WITHOUT_INDEX: &str =
+    "remove the directory 'index' in workdir, or mount with index=off";
 
 /// Makes a directory that nobody but the overlay uses.
 fn make_private(base: PathRef<'_>, creating: Creating<'_>) -> Result<ARef<Dentry>> {
@@ -131,7 +173,8 @@ fn make_private(base: PathRef<'_>, creating: Creating<'_>) -> Result<ARef<Dentry
 
 /// Whether a former mount left a note that this work directory must not be used
 /// as it is.
-fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
+fn has_incompatible_feature(base: PathRef<'_>, work: &Dentry) -> Result<bool> {
+    let work = PathRef::new(base.mount(), work)?;
     if !work.dentry().is_dir() {
         return Ok(false);
     }
@@ -145,7 +188,7 @@ fn has_incompatible_feature(work: PathRef<'_>) -> Result<bool> {
 }
 
 /// The names in a directory of upper.
-pub(crate) fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
+pub(crate) fn names_in(dir: PathRef<'_>) -> Result<KVVec<KVec<u8>>> {
     names_of_type(dir, |_| true)
 }
 
@@ -154,17 +197,20 @@ pub(crate) fn names_in(dir: PathRef<'_>) -> Result<KVec<KVec<u8>>> {
 pub(crate) fn names_of_type(
     dir: PathRef<'_>,
     wanted: impl Fn(u8) -> bool,
-) -> Result<KVec<KVec<u8>>> {
-    let mut names = KVec::new();
+) -> Result<KVVec<KVec<u8>>> {
+    let mut names = KVVec::new();
     if !dir.dentry().is_dir() {
         return Ok(names);
     }
     let mut file = OpenFile::open(dir, OpenFile::READ)?;
     file.read_dir(&mut |entry| {
+        if killed() {
+            return Err(EINTR);
+        }
         if entry.name != b"." && entry.name != b".." && wanted(entry.d_type) {
             let mut name = KVec::new();
-            name.extend_from_slice(entry.name, GFP_KERNEL)?;
-            names.push(name, GFP_KERNEL)?;
+            name.extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
+            names.push(name, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     })?;
@@ -178,18 +224,26 @@ pub(crate) fn is_empty(dir: PathRef<'_>) -> Result<bool> {
 
 /// Removes `child` of `dir` with all that is in it. The caller has write access.
 pub(crate) fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
-    // An explicit stack: nothing bounds how deep leftovers are.
-    let mut stack: KVec<(ARef<Dentry>, ARef<Dentry>, bool)> = KVec::new();
-    stack.push((dir.dentry().into(), child.into(), false), GFP_KERNEL)?;
+    // An explicit stack: nothing bounds how deep leftovers are, nor how many.
+    let mut stack: KVVec<(ARef<Dentry>, ARef<Dentry>, bool)> = KVVec::new();
+    stack.push(
+        (dir.dentry().into(), child.into(), false),
+        GFP_KERNEL_ACCOUNT,
+    )?;
     while let Some((parent, child, emptied)) = stack.pop() {
+        if killed() {
+            return Err(EINTR);
+        }
         let path = PathRef::new(dir.mount(), &child)?;
         if child.is_dir() && !emptied {
             let names = names_in(path)?;
             if !names.is_empty() {
-                stack.push((parent, child.clone(), true), GFP_KERNEL)?;
+                stack.push((parent, child.clone(), true), GFP_KERNEL_ACCOUNT)?;
                 for name in &names {
                     match path.lookup_positive(Name::new(name)?) {
-                        Ok(inner) => stack.push((child.clone(), inner, false), GFP_KERNEL)?,
+                        Ok(inner) => {
+                            stack.push((child.clone(), inner, false), GFP_KERNEL_ACCOUNT)?
+                        }
                         Err(err) if err == ENOENT => {}
                         Err(err) => return Err(err),
                     }
@@ -212,7 +266,7 @@ pub(crate) fn remove(dir: PathRef<'_>, child: &Dentry) -> Result {
 /// something in the work directory, which the next mount removes.
 pub(crate) fn discard(upper: &Upper, child: &Dentry) {
     if let Err(err) = upper.work().and_then(|work| remove(work, child)) {
-        pr_err!(
+        vfs::pr_err_ratelimited!(
             "cannot remove a temporary object: error {}\n",
             err.to_errno()
         );
@@ -249,11 +303,11 @@ fn with_temp_name<R>(f: impl FnOnce(Name<'_>) -> Result<R>) -> Result<R> {
 /// Makes a directory opaque: what lower layers have under its name is hidden.
 /// The caller has write access.
 pub(crate) fn set_opaque(upper: &Upper, dir: &Dentry, unsupported: Error) -> Result {
-    use crate::format::xattr::Attribute;
     if !upper.features.xattr {
         return Err(unsupported);
     }
     xattr::set_own(
+        upper.namespace,
         upper.path(dir)?,
         Attribute::Opaque,
         Opaque::Opaque.as_bytes(),
@@ -263,7 +317,7 @@ pub(crate) fn set_opaque(upper: &Upper, dir: &Dentry, unsupported: Error) -> Res
 /// As [`discard`], for a directory that still has whiteouts.
 pub(crate) fn discard_tree(upper: &Upper, child: &Dentry) {
     if let Err(err) = upper.work().and_then(|work| remove_tree(work, child)) {
-        pr_err!(
+        vfs::pr_err_ratelimited!(
             "cannot remove a temporary directory: error {}\n",
             err.to_errno()
         );

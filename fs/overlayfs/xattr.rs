@@ -11,48 +11,90 @@ use crate::{
 };
 use kernel::prelude::*;
 use vfs::{
-    cred::{capable_sys_admin, with_creds},
+    cred::{sees_trusted_xattrs, with_creds},
     dentry::DentryOf,
     inode_ops::XattrList,
     mount::PathRef,
+    trace::Reason,
     xattr::{SetFlags, XattrHandler, XattrHandlers}, //
 };
 
-/// The namespace of the overlay's own attributes.
-pub(crate) const NAMESPACE: Namespace = Namespace::Trusted;
-
-/// Reads one of the overlay's own attributes; `None` when it is not there.
+/// Reads one of the overlay's own attributes; `None` when it is not there, or
+/// `namespace` is the users' and the mounter may not read the object: such
+/// attributes are read with the right to read the data.
 ///
 /// A value that is longer than `buffer` fails with `ERANGE`.
 pub(crate) fn get_own<'a>(
+    namespace: Namespace,
     path: PathRef<'_>,
     attribute: Attribute,
     buffer: &'a mut [u8],
 ) -> Result<Option<&'a [u8]>> {
-    match path.get_xattr(NAMESPACE.name(attribute), buffer) {
-        Ok(len) => Ok(buffer.get(..len)),
-        Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(None),
-        Err(err) => Err(err),
+    let len = found(path.get_xattr(namespace.name(attribute), buffer));
+    match known(namespace, len)? {
+        Some(len) => Ok(buffer.get(..len)),
+        None => Ok(None),
     }
 }
 
-/// The length of one of the overlay's own attributes; `None` when it is not there.
-pub(crate) fn len_of_own(path: PathRef<'_>, attribute: Attribute) -> Result<Option<usize>> {
-    match path.get_xattr(NAMESPACE.name(attribute), &mut []) {
+/// The length of one of the overlay's own attributes; `None` as [`get_own`].
+pub(crate) fn len_of_own(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+) -> Result<Option<usize>> {
+    known(namespace, len_if_readable(namespace, path, attribute))
+}
+
+/// As [`len_of_own`], but fails with `EACCES` where it cannot be known.
+pub(crate) fn len_if_readable(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+) -> Result<Option<usize>> {
+    found(path.get_xattr(namespace.name(attribute), &mut []))
+}
+
+fn found(len: Result<usize>) -> Result<Option<usize>> {
+    match len {
         Ok(len) => Ok(Some(len)),
         Err(err) if err == ENODATA || err == EOPNOTSUPP => Ok(None),
         Err(err) => Err(err),
     }
 }
 
+fn known(namespace: Namespace, len: Result<Option<usize>>) -> Result<Option<usize>> {
+    match len {
+        Err(err) if err == EACCES && namespace == Namespace::User => Ok(None),
+        len => len,
+    }
+}
+
 /// Whether one of the overlay's own attributes is there.
-pub(crate) fn has_own(path: PathRef<'_>, attribute: Attribute) -> Result<bool> {
-    len_of_own(path, attribute).map(|len| len.is_some())
+pub(crate) fn has_own(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+) -> Result<bool> {
+    len_of_own(namespace, path, attribute).map(|len| len.is_some())
 }
 
 /// Sets one of the overlay's own attributes. The caller has write access.
-pub(crate) fn set_own(path: PathRef<'_>, attribute: Attribute, value: &[u8]) -> Result {
-    path.set_xattr(NAMESPACE.name(attribute), value, SetFlags::NONE)
+///
+/// Fails with `EPERM` if `namespace` is the users' and the object is neither a
+/// file, a directory nor a socket.
+pub(crate) fn set_own(
+    namespace: Namespace,
+    path: PathRef<'_>,
+    attribute: Attribute,
+    value: &[u8],
+) -> Result {
+    path.set_xattr(namespace.name(attribute), value, SetFlags::NONE)
+}
+
+/// Removes one of the overlay's own attributes. The caller has write access.
+pub(crate) fn remove_own(namespace: Namespace, path: PathRef<'_>, attribute: Attribute) -> Result {
+    path.remove_xattr(namespace.name(attribute))
 }
 
 fn get(dentry: &DentryOf<Overlay>, name: &CStr, value: &mut [u8]) -> Result<usize> {
@@ -69,7 +111,7 @@ fn set(dentry: &DentryOf<Overlay>, name: &CStr, value: Option<&[u8]>, flags: Set
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| lower.get_xattr(name, &mut []))?;
     }
-    let _settled = copy_up::copy_up_for_change(dentry)?;
+    let _settled = copy_up::copy_up_for_change(dentry, Reason::Xattr)?;
     let upper = inode.upper_path()?.ok_or(EIO)?;
     let write = upper.mount().want_write()?;
     let result = with_creds(&sb.cred, |_| match value {
@@ -94,31 +136,42 @@ pub(crate) fn list(dentry: &DentryOf<Overlay>, list: XattrList<'_>) -> Result<us
         real.dentry().list_xattr(buffer)
     })?;
     let names = buffer.get_mut(..len).ok_or(EIO)?;
-    NAMESPACE
-        .filter_list(names, capable_sys_admin())
+    let namespace = inode.super_data().namespace();
+    namespace
+        .filter_list(names, sees_trusted_xattrs())
         .map_err(|_| EIO)
 }
 
-/// Names in the overlay's namespace: those that users see belong to an overlay
-/// within, and are escaped in the layers.
-struct Own;
+/// Names in the overlay's namespace, `user.overlay.` if `USER`: those that users
+/// see belong to an overlay within, and are escaped in the layers.
+struct Own<const USER: bool>;
 
-impl Own {
+impl<const USER: bool> Own<USER> {
+    const NAMESPACE: Namespace = if USER {
+        Namespace::User
+    } else {
+        Namespace::Trusted
+    };
+
     fn with_layer_name<R>(suffix: &CStr, f: impl FnOnce(&CStr) -> Result<R>) -> Result<R> {
         let mut name = KVec::new();
-        name.extend_from_slice(NAMESPACE.prefix(), GFP_KERNEL)?;
+        name.extend_from_slice(Self::NAMESPACE.prefix(), GFP_KERNEL)?;
         name.extend_from_slice(suffix.to_bytes_with_nul(), GFP_KERNEL)?;
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| EINVAL)?;
         let mut buffer: NameBuffer = [0; NAME_MAX + 1];
-        f(NAMESPACE
+        f(Self::NAMESPACE
             .layer_name(name, &mut buffer)
             .map_err(|_| EOPNOTSUPP)?)
     }
 }
 
-impl XattrHandler for Own {
+impl<const USER: bool> XattrHandler for Own<USER> {
     type Fs = Overlay;
-    const PREFIX: &'static CStr = c"trusted.overlay.";
+    const PREFIX: &'static CStr = if USER {
+        c"user.overlay."
+    } else {
+        c"trusted.overlay."
+    };
 
     fn get(dentry: &DentryOf<Overlay>, name: &CStr, value: &mut [u8]) -> Result<usize> {
         Self::with_layer_name(name, |name| get(dentry, name, value))
@@ -134,7 +187,7 @@ impl XattrHandler for Own {
     }
 }
 
-/// All other names, passed through.
+/// All other names, passed through: those of the other namespace too.
 struct Other;
 
 impl XattrHandler for Other {
@@ -155,5 +208,10 @@ impl XattrHandler for Other {
     }
 }
 
-/// The handlers, the more special one first.
-pub(crate) const HANDLERS: &XattrHandlers<Overlay> = vfs::xattr::handlers::<_, Own, Other>();
+/// The handlers of a mount, the more special one first.
+pub(crate) fn handlers(namespace: Namespace) -> &'static XattrHandlers<Overlay> {
+    match namespace {
+        Namespace::Trusted => vfs::xattr::handlers::<_, Own<false>, Other>(),
+        Namespace::User => vfs::xattr::handlers::<_, Own<true>, Other>(),
+    }
+}

@@ -24,3 +24,4 @@
 #include "../helpers/casefold.h"
 #include "../helpers/mapping.h"
 #include "../helpers/shims.h"
+#include "../helpers/vfs_trace.h"

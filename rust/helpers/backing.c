@@ -2,10 +2,10 @@
 /*
  * Reading and writing by a backing file, with all flags of the request.
  *
- * backing_file_read_iter() and backing_file_write_iter() drop IOCB_ATOMIC and
- * IOCB_DONTCACHE of a request that is waited for, as of 7.3: an atomic write would
- * be a torn one.  Such requests are handed on here, all others by the kernel's
- * functions.
+ * A request that is waited for is handed on here: backing_file_read_iter() and
+ * backing_file_write_iter() drop IOCB_ATOMIC and IOCB_DONTCACHE of it, as of 7.3,
+ * so that an atomic write would be a torn one, and take more steps.  Others go by
+ * the kernel's functions, which know how to complete them.
  */
 #include <linux/backing-file.h>
 #include <linux/cred.h>
@@ -22,11 +22,6 @@ static int check_flags(const struct file *file, int flags)
 	if (flags & IOCB_ATOMIC && !(file->f_mode & FMODE_CAN_ATOMIC_WRITE))
 		return -EOPNOTSUPP;
 	return 0;
-}
-
-static bool is_for_kernel(struct kiocb *iocb, int flags)
-{
-	return !(flags & (IOCB_ATOMIC | IOCB_DONTCACHE)) || !is_sync_kiocb(iocb);
 }
 
 static int init_own(struct kiocb *own, struct file *file, const struct kiocb *iocb, int flags,
@@ -54,7 +49,7 @@ ssize_t vfs_shim_backing_read_iter(struct file *file, struct iov_iter *iter, str
 
 	if (ret)
 		return ret;
-	if (is_for_kernel(iocb, flags))
+	if (!is_sync_kiocb(iocb))
 		return backing_file_read_iter(file, iter, iocb, flags, ctx);
 	ret = init_own(&own, file, iocb, flags, READ);
 	if (ret)
@@ -74,7 +69,7 @@ ssize_t vfs_shim_backing_write_iter(struct file *file, struct iov_iter *iter, st
 
 	if (ret)
 		return ret;
-	if (is_for_kernel(iocb, flags))
+	if (!is_sync_kiocb(iocb))
 		return backing_file_write_iter(file, iter, iocb, flags, ctx);
 	if (file->f_flags & O_APPEND && !(flags & IOCB_APPEND) && IS_APPEND(file_inode(file)))
 		return -EPERM;

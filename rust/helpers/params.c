@@ -7,6 +7,8 @@
  * look for these files to learn whether an option may be passed.  Each says what
  * a mount does that has not the option of its name.
  */
+#define pr_fmt(fmt) "overlayfs: " fmt
+
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -52,6 +54,28 @@ DEFAULT_PARAM(xino_auto, BUILT_IN(CONFIG_OVERLAY_FS_XINO_AUTO, false),
 	      "Auto enable xino feature")
 DEFAULT_PARAM(metacopy, BUILT_IN(CONFIG_OVERLAY_FS_METACOPY, false),
 	      "Default to on or off for the metadata only copy up feature")
+
+/*
+ * Of no use for long: C overlayfs has it for those who set it in modprobe.d, and
+ * answers the same.
+ */
+static int check_copy_up_set(const char *value, const struct kernel_param *param)
+{
+	pr_warn("the module parameter check_copy_up is obsolete\n");
+	return 0;
+}
+
+static int check_copy_up_get(char *buffer, const struct kernel_param *param)
+{
+	return scnprintf(buffer, PAGE_SIZE, "N\n");
+}
+
+static const struct kernel_param_ops check_copy_up_ops = {
+	.set = check_copy_up_set,
+	.get = check_copy_up_get,
+};
+module_param_cb(check_copy_up, &check_copy_up_ops, NULL, 0644);
+MODULE_PARM_DESC(check_copy_up, "Obsolete; does nothing");
 
 /* What C overlayfs has not. */
 DEFAULT_PARAM(rename_dir_copy, true,

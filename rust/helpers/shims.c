@@ -4,6 +4,7 @@
  * than a call of an inline function is a composition of such calls that has to
  * happen under one spinlock.
  */
+#include <linux/blkdev.h>
 #include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/exportfs.h>
@@ -12,8 +13,10 @@
 #include <linux/mnt_idmapping.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
+#include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
@@ -112,6 +115,11 @@ void vfs_shim_inode_unlock(struct inode *inode)
 	inode_unlock(inode);
 }
 
+void vfs_shim_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
 bool vfs_shim_inode_trylock_shared(struct inode *inode)
 {
 	return inode_trylock_shared(inode);
@@ -136,6 +144,17 @@ void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *
 	spin_unlock(&to->i_lock);
 }
 
+/* As far as a write to @from has changed it. */
+void vfs_shim_copy_written(struct inode *to, struct inode *from)
+{
+	spin_lock(&to->i_lock);
+	to->i_mode = from->i_mode;
+	inode_set_mtime_to_ts(to, inode_get_mtime(from));
+	inode_set_ctime_to_ts(to, inode_get_ctime(from));
+	i_size_write(to, i_size_read(from));
+	spin_unlock(&to->i_lock);
+}
+
 void vfs_shim_copy_times(struct inode *to, struct inode *from)
 {
 	inode_set_mtime_to_ts(to, inode_get_mtime(from));
@@ -154,6 +173,62 @@ void vfs_shim_no_acl_cache(struct inode *inode)
 	inode->i_acl = ACL_DONT_CACHE;
 	inode->i_default_acl = ACL_DONT_CACHE;
 #endif
+}
+
+void vfs_shim_i_lock(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+}
+
+void vfs_shim_i_unlock(struct inode *inode)
+{
+	spin_unlock(&inode->i_lock);
+}
+
+static bool has_no_acl(struct inode *inode)
+{
+	return !READ_ONCE(inode->i_acl) || !IS_POSIXACL(inode);
+}
+
+/* Whether nothing but the mode says who may search @inode, as the VFS knows. */
+bool vfs_shim_is_without_acl(struct inode *inode)
+{
+	return READ_ONCE(inode->i_opflags) & (IOP_FASTPERM | IOP_FASTPERM_MAY_EXEC) &&
+	       has_no_acl(inode);
+}
+
+/*
+ * Whether inode_permission() is known to allow @mask whoever asks: by the mode of
+ * a file or directory, with neither an ACL nor an operation of the filesystem nor
+ * a security module to be asked.
+ */
+bool vfs_shim_allows_everybody(struct inode *inode, int mask)
+{
+	unsigned int fast = IOP_FASTPERM, rights = mask & (MAY_READ | MAY_WRITE | MAY_EXEC);
+	umode_t mode = READ_ONCE(inode->i_mode);
+
+	if (IS_ENABLED(CONFIG_SECURITY) || rights & MAY_WRITE || rights * 0111 & ~mode)
+		return false;
+	if (S_ISDIR(mode) && rights == MAY_EXEC)
+		fast |= IOP_FASTPERM_MAY_EXEC;
+	else if (!S_ISREG(mode) && !S_ISDIR(mode))
+		return false;
+	return READ_ONCE(inode->i_opflags) & fast && has_no_acl(inode);
+}
+
+/*
+ * Whether it is known that no ACL applies to @inode, which is locked by i_lock.
+ * Path walks skip its permission operation then if everybody may search it.
+ * Security modules are asked there, about the inode in the layer and the
+ * mounter: with them it is not skipped.
+ */
+void vfs_shim_set_no_acl(struct inode *inode, bool known)
+{
+	WRITE_ONCE(inode->i_acl, known ? NULL : ACL_DONT_CACHE);
+	if (known && !IS_ENABLED(CONFIG_SECURITY))
+		inode->i_opflags |= IOP_FASTPERM_MAY_EXEC;
+	else
+		inode->i_opflags &= ~IOP_FASTPERM_MAY_EXEC;
 }
 
 void vfs_shim_set_inode_lock_class(struct inode *inode, struct lock_class_key *key,
@@ -220,6 +295,8 @@ bool vfs_shim_is_idmapped_mnt(const struct vfsmount *mnt)
 /* Owner in @stat: from the filesystem of @inode through a mount with @idmap. */
 void vfs_shim_map_stat_ids(struct mnt_idmap *idmap, struct inode *inode, struct kstat *stat)
 {
+	if (idmap == &nop_mnt_idmap)
+		return;
 	stat->uid = vfsuid_into_kuid(make_vfsuid(idmap, i_user_ns(inode), stat->uid));
 	stat->gid = vfsgid_into_kgid(make_vfsgid(idmap, i_user_ns(inode), stat->gid));
 }
@@ -243,6 +320,11 @@ void vfs_shim_mutex_init(struct mutex *lock, const char *name, struct lock_class
 void vfs_shim_mutex_lock(struct mutex *lock)
 {
 	mutex_lock(lock);
+}
+
+bool vfs_shim_mutex_trylock(struct mutex *lock)
+{
+	return mutex_trylock(lock);
 }
 
 int vfs_shim_mutex_lock_killable(struct mutex *lock)
@@ -308,12 +390,6 @@ bool vfs_shim_ids_are_mapped(const struct kstat *stat)
 	       kgid_has_mapping(current_user_ns(), stat->gid);
 }
 
-bool vfs_shim_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
-		       unsigned int type)
-{
-	return dir_emit(ctx, name, len, ino, type);
-}
-
 static int vfs_shim_opened(struct inode *inode, struct file *file)
 {
 	return 0;
@@ -330,7 +406,7 @@ void vfs_shim_do_delayed_call(struct delayed_call *call)
 	do_delayed_call(call);
 }
 
-bool vfs_shim_capable_sys_admin(void)
+bool vfs_shim_sees_trusted_xattrs(void)
 {
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
@@ -424,9 +500,44 @@ void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms)
 	mod_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));
 }
 
+/* Whether one more message that a user has caused may be printed. */
+bool vfs_shim_may_print(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL,
+				      DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&limit);
+}
+
 void vfs_shim_synchronize_rcu_expedited(void)
 {
 	synchronize_rcu_expedited();
+}
+
+int vfs_shim_sync_metadata(struct super_block *sb)
+{
+	int ret = 0, ret2 = 0;
+
+	down_read(&sb->s_umount);
+	if (!sb_rdonly(sb)) {
+		if (sb->s_op->sync_fs)
+			ret = sb->s_op->sync_fs(sb, 1);
+		ret2 = sync_blockdev(sb->s_bdev);
+	}
+	up_read(&sb->s_umount);
+	return ret ?: ret2;
+}
+
+bool vfs_shim_is_open_for_write(const struct inode *inode)
+{
+	return inode_is_open_for_write(inode);
+}
+
+bool vfs_shim_inode_is_dirty(const struct inode *inode)
+{
+	return inode_state_read_once((struct inode *)inode) & I_DIRTY_ALL ||
+	       mapping_tagged(inode->i_mapping, PAGECACHE_TAG_DIRTY) ||
+	       mapping_tagged(inode->i_mapping, PAGECACHE_TAG_WRITEBACK);
 }
 
 bool vfs_shim_fsverity_active(const struct inode *inode)

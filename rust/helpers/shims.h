@@ -15,6 +15,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
+#include <linux/kobject.h>
 #include <linux/namei.h>
 #include <linux/posix_acl.h>
 #include <linux/splice.h>
@@ -37,12 +38,19 @@ void vfs_shim_inode_lock(struct inode *inode);
 int vfs_shim_inode_lock_killable(struct inode *inode);
 bool vfs_shim_inode_trylock(struct inode *inode);
 void vfs_shim_inode_unlock(struct inode *inode);
+void vfs_shim_inode_lock_shared(struct inode *inode);
 bool vfs_shim_inode_trylock_shared(struct inode *inode);
 void vfs_shim_inode_unlock_shared(struct inode *inode);
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap);
+void vfs_shim_copy_written(struct inode *to, struct inode *from);
 void vfs_shim_copy_times(struct inode *to, struct inode *from);
 loff_t vfs_shim_i_size_read(struct inode *inode);
 void vfs_shim_no_acl_cache(struct inode *inode);
+void vfs_shim_i_lock(struct inode *inode);
+void vfs_shim_i_unlock(struct inode *inode);
+bool vfs_shim_allows_everybody(struct inode *inode, int mask);
+bool vfs_shim_is_without_acl(struct inode *inode);
+void vfs_shim_set_no_acl(struct inode *inode, bool known);
 void vfs_shim_set_inode_lock_class(struct inode *inode, struct lock_class_key *key,
 				   const char *name);
 bool vfs_shim_inode_flag_trylock(struct inode *inode, unsigned int flag);
@@ -61,7 +69,12 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     const struct qstr *name, const struct cred *old,
 					     struct cred *new);
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
+bool vfs_shim_may_print(void);
 void vfs_shim_synchronize_rcu_expedited(void);
+int vfs_shim_sync_metadata(struct super_block *sb);
+bool vfs_shim_ext4_is_ordered(struct super_block *sb);
+bool vfs_shim_is_open_for_write(const struct inode *inode);
+bool vfs_shim_inode_is_dirty(const struct inode *inode);
 bool vfs_shim_switch_mappings(void);
 ssize_t vfs_shim_backing_read_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
 				   struct backing_file_ctx *ctx);
@@ -89,6 +102,7 @@ void vfs_shim_rebase_ids(struct mnt_idmap *idmap, struct inode *inode, struct ia
 
 void vfs_shim_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key);
 void vfs_shim_mutex_lock(struct mutex *lock);
+bool vfs_shim_mutex_trylock(struct mutex *lock);
 int vfs_shim_mutex_lock_killable(struct mutex *lock);
 
 void vfs_shim_posix_acl_release(struct posix_acl *acl);
@@ -100,12 +114,15 @@ void vfs_shim_file_set_flags(struct file *file, unsigned int mask, unsigned int 
 bool vfs_shim_signal_pending_killable(void);
 bool vfs_shim_can_decode_fh(struct super_block *sb);
 bool vfs_shim_ids_are_mapped(const struct kstat *stat);
-bool vfs_shim_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
-		       unsigned int type);
 int vfs_shim_finish_open_tmpfile(struct file *file, struct dentry *dentry);
 void vfs_shim_do_delayed_call(struct delayed_call *call);
-bool vfs_shim_capable_sys_admin(void);
+bool vfs_shim_sees_trusted_xattrs(void);
 struct user_namespace *vfs_shim_current_user_ns(void);
+
+int vfs_shim_sysfs_create_dev_file(struct kobject *dir, struct kobj_attribute *file, char *name,
+				   dev_t dev);
+void vfs_shim_sysfs_remove_file(struct kobject *dir, struct kobj_attribute *file);
+int vfs_shim_sysfs_emit_at(char *buf, int at, const char *name, u64 value);
 
 bool vfs_shim_fsverity_active(const struct inode *inode);
 bool vfs_shim_fsverity_is_loaded(const struct inode *inode);
@@ -117,6 +134,7 @@ static const unsigned long vfs_const_SB_POSIXACL = SB_POSIXACL;
 static const unsigned long vfs_const_SB_NOSEC = SB_NOSEC;
 static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
+static const unsigned int vfs_const_I_CTIME_QUERIED = I_CTIME_QUERIED;
 static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
 static const unsigned int vfs_const_IOCB_DSYNC = IOCB_DSYNC;

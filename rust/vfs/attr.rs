@@ -12,6 +12,7 @@ use crate::{
     mount::{IdMap, PathRef},
     raw, //
 };
+use core::ptr::addr_of;
 use kernel::{error::to_result, prelude::*};
 
 /// Type and permission bits, see `umode_t`.
@@ -146,6 +147,8 @@ impl StatMask {
     pub const BASIC: Self = Self(raw::STATX_BASIC_STATS);
     /// Access and modification time.
     pub const TIMES: Self = Self(raw::STATX_ATIME | raw::STATX_MTIME);
+    /// When the inode was changed last.
+    pub const CHANGE_TIME: Self = Self(raw::STATX_CTIME);
     /// What the data takes on the disk.
     pub const BLOCKS: Self = Self(raw::STATX_BLOCKS);
     /// Inode number and link count.
@@ -278,6 +281,39 @@ impl Stat {
     pub fn owner_is_mapped(&self) -> bool {
         // SAFETY: The object is valid.
         unsafe { raw::vfs_shim_ids_are_mapped(&self.0) }
+    }
+}
+
+/// When an inode was changed last, noted to tell later whether it was again.
+pub struct ChangeTime {
+    seconds: i64,
+    nanoseconds: u32,
+}
+
+impl ChangeTime {
+    /// Asks the filesystem of `path`: filesystems that are asked give the next change a
+    /// time of its own, see `fill_mg_cmtime()`; with others it may be the same one within
+    /// a jiffy.
+    pub fn note(path: PathRef<'_>) -> Result<Self> {
+        let stat = Stat::get(path, StatMask::CHANGE_TIME, StatFlags::AS_STAT)?;
+        Ok(Self {
+            seconds: stat.0.ctime.tv_sec,
+            nanoseconds: u32::try_from(stat.0.ctime.tv_nsec).map_err(|_| EIO)?,
+        })
+    }
+
+    /// Whether this is still the time of `inode`.
+    pub fn is_still_of(&self, inode: &Inode) -> bool {
+        let inode = inode.as_ptr();
+        // SAFETY: The inode is valid. Whoever changes the fields does so by single stores, as
+        // `inode_get_ctime_sec()` and `inode_get_ctime_nsec()` rely on.
+        let (seconds, nanoseconds) = unsafe {
+            (
+                addr_of!((*inode).i_ctime_sec).read_volatile(),
+                addr_of!((*inode).i_ctime_nsec).read_volatile(),
+            )
+        };
+        seconds == self.seconds && nanoseconds & !raw::vfs_const_I_CTIME_QUERIED == self.nanoseconds
     }
 }
 

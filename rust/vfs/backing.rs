@@ -23,6 +23,10 @@ use kernel::{
     prelude::*, //
 };
 
+mod files;
+
+pub use self::files::{BackingFiles, BorrowedFile, BorrowedFiles};
+
 /// The flags that `fcntl(F_SETFL)` changes and a backing file follows.
 const FOLLOWED: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT;
 
@@ -89,6 +93,12 @@ impl BackingFile {
             ))
         }
         .map(Self)
+    }
+
+    /// Whether the layer's filesystem wants to know of descriptors that are closed.
+    pub fn has_flush(&self) -> bool {
+        // SAFETY: An open file has operations.
+        unsafe { (*(*self.as_ptr()).f_op).flush.is_some() }
     }
 
     /// Whether a write can be told to be atomic, see `FMODE_CAN_ATOMIC_WRITE`.

@@ -5,18 +5,51 @@
 //! C header: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h)
 
 use crate::{
+    cred::capable_sys_admin,
     fs::{FileSystem, SuperOps},
+    print::may_print,
     raw,
     super_block::{NewSuperBlock, SuperBlockOf}, //
 };
 use core::marker::PhantomData;
 use kernel::{
+    alloc::AllocError,
     error::from_result,
     fmt,
     fs::LocalFile,
     prelude::*,
     types::Opaque, //
 };
+
+/// Why a mount, or a change of one, fails: an error that was explained.
+///
+/// It comes from [`FsContext::error`] and its like only. A plain error does not turn
+/// into one, so `?` lets none through that nobody put into words. The exception is
+/// a lack of memory.
+#[must_use]
+pub struct Refused(Error);
+
+impl Refused {
+    /// The filesystem has no such option, which the VFS puts into words.
+    pub const UNKNOWN_OPTION: Self = Self(ENOPARAM);
+
+    /// The error.
+    pub fn error(&self) -> Error {
+        self.0
+    }
+}
+
+impl From<AllocError> for Refused {
+    fn from(err: AllocError) -> Self {
+        Self(err.into())
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        refused.0
+    }
+}
 
 /// The VFS's part of a mount that is being set up, see `struct fs_context`.
 #[repr(transparent)]
@@ -33,6 +66,12 @@ impl FsContext {
 
     fn log(&self, level: u8, args: fmt::Arguments<'_>) {
         let fc = self.0.get();
+        // SAFETY: The context is valid.
+        let has_log = unsafe { !(*fc).log.log.is_null() };
+        // The kernel's log is not to be flooded by whoever likes.
+        if !has_log && !capable_sys_admin() && !may_print() {
+            return;
+        }
         // SAFETY: `%pA` takes a pointer to `Arguments`. Without a log the message goes to the
         // kernel log.
         unsafe {
@@ -46,15 +85,30 @@ impl FsContext {
         };
     }
 
-    /// Tells whoever mounts why it fails, see `errorfc()`; gives `err` back.
-    pub fn error(&self, err: Error, args: fmt::Arguments<'_>) -> Error {
+    /// Tells whoever mounts why it fails, see `errorfc()`.
+    pub fn error(&self, err: Error, args: fmt::Arguments<'_>) -> Refused {
         self.log(b'e', args);
-        err
+        Refused(err)
     }
 
     /// As [`FsContext::error`] for `EINVAL`, see `invalfc()`.
-    pub fn invalid(&self, args: fmt::Arguments<'_>) -> Error {
+    pub fn invalid(&self, args: fmt::Arguments<'_>) -> Refused {
         self.error(EINVAL, args)
+    }
+
+    /// As [`FsContext::error`] for what fails by no fault of whoever mounts: tells what it
+    /// was that could not be done.
+    pub fn failed<'a>(&'a self, what: &'a str) -> impl FnOnce(Error) -> Refused + 'a {
+        move |err| self.error(err, fmt!("cannot {what}: error {}", err.to_errno()))
+    }
+
+    /// As [`Self::failed`] if there was no memory, for what a mount can do without: another
+    /// try may find some, but the mount would lack it for as long as it lasts.
+    pub fn given_memory<T>(&self, what: &str, result: Result<T>) -> Result<Result<T>, Refused> {
+        match result {
+            Err(err) if err == ENOMEM => Err(self.failed(what)(err)),
+            result => Ok(result),
+        }
     }
 
     /// Tells whoever mounts of something that works otherwise than asked, see
@@ -81,13 +135,25 @@ impl FsContext {
         unsafe { (*self.0.get()).user_ns == raw::vfs_shim_current_user_ns() }
     }
 
-    /// Whether an existing mount is changed, by the old `mount()` interface.
-    fn reconfigures(&self) -> Option<bool> {
+    /// Whether the current task is in the context's user namespace, or one below:
+    /// see `current_in_userns()`.
+    pub fn current_is_in_user_ns(&self) -> bool {
+        // SAFETY: The context is valid and keeps its user namespace.
+        unsafe { raw::current_in_userns((*self.0.get()).user_ns) }
+    }
+
+    /// The mounted filesystem that is changed, if none is being set up.
+    ///
+    /// # Safety
+    ///
+    /// The context belongs to `F`.
+    unsafe fn mounted<F: FileSystem>(&self) -> Option<&SuperBlockOf<F>> {
         let fc = self.0.get();
-        // SAFETY: The context is valid.
+        // SAFETY: The context is valid. One for a change has the root of the filesystem, which it
+        // keeps active.
         unsafe {
             ((*fc).purpose() == raw::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE)
-                .then(|| (*fc).oldapi())
+                .then(|| SuperBlockOf::from_raw((*(*fc).root).d_sb))
         }
     }
 }
@@ -170,17 +236,6 @@ impl<F: FileSystem> ContextVTable<F> {
             )
         };
         from_result(|| {
-            match this.reconfigures() {
-                // mount(8) repeats all options of a mount when it changes flags.
-                Some(true) => return Ok(0),
-                Some(false) => {
-                    return Err(this.invalid(fmt!(
-                        "option '{}' cannot be changed while mounted",
-                        kernel::str::BStr::from_bytes(key.to_bytes())
-                    )));
-                }
-                None => {}
-            }
             // SAFETY: The parameter's type says which field of the union is set.
             let value = unsafe {
                 match (*param).type_() {
@@ -194,7 +249,12 @@ impl<F: FileSystem> ContextVTable<F> {
                     _ => ParamValue::Other,
                 }
             };
-            F::parse_param(context, this, key, value).map(|()| 0)
+            // SAFETY: The context belongs to `F`.
+            match unsafe { this.mounted::<F>() } {
+                Some(sb) => F::reparse_param(context, sb, this, key, value)?,
+                None => F::parse_param(context, this, key, value)?,
+            }
+            Ok(0)
         })
     }
 
@@ -232,7 +292,7 @@ impl<F: FileSystem> ContextVTable<F> {
             let rootless = unsafe { (*sb).s_root.is_null() };
             // Without a root the VFS would stop the machine.
             let filled = match filled {
-                Ok(()) if rootless => Err(EINVAL),
+                Ok(()) if rootless => Err(this.invalid(fmt!("the filesystem made no root"))),
                 filled => filled,
             };
             filled.inspect_err(|_| {
@@ -259,7 +319,10 @@ impl<F: FileSystem> ContextVTable<F> {
                 SuperBlockOf::<F>::from_raw((*(*fc).root).d_sb),
             )
         };
-        from_result(|| F::reconfigure(sb, this).map(|()| 0))
+        from_result(|| {
+            F::reconfigure(sb, this)?;
+            Ok(0)
+        })
     }
 }
 

@@ -125,10 +125,18 @@ pub fn with_real_creds<R>(f: impl FnOnce() -> R) -> R {
     with_creds(real, |_| f())
 }
 
-/// Whether the current task may use `trusted.*` xattrs.
+/// Whether the current task may use `trusted.*` xattrs: see `capable()`. That it was
+/// asked for is noted.
 pub fn capable_sys_admin() -> bool {
     // SAFETY: No requirements.
-    unsafe { raw::vfs_shim_capable_sys_admin() }
+    unsafe { raw::capable(raw::CAP_SYS_ADMIN as c_int) }
+}
+
+/// Whether `trusted.*` xattrs are listed to the current task. Being shown others is
+/// no failure: nothing is noted, see `ns_capable_noaudit()`.
+pub fn sees_trusted_xattrs() -> bool {
+    // SAFETY: No requirements.
+    unsafe { raw::vfs_shim_sees_trusted_xattrs() }
 }
 
 /// Whether the current task may find objects by file handles, wherever they are.

@@ -257,6 +257,13 @@ impl Dentry {
         }
         !known || flags & weird != 0
     }
+
+    /// Whether listing this directory tells all names that a lookup finds in it, and
+    /// as they are: not in filesystems that ask somebody else about each name, nor
+    /// where case makes no difference.
+    pub fn tells_all_names(&self) -> bool {
+        self.flags() & REVALIDATE == 0 && !self.is_casefolded()
+    }
 }
 
 const REVALIDATE: u32 =

@@ -8,7 +8,7 @@ use crate::{
     dentry::{Dentry, DentryOf},
     fs::FileSystem,
     inode::{Inode, InodeOf},
-    mount::Mount,
+    mount::{Mount, PathRef},
     raw,
     super_block::SuperBlockOf, //
 };
@@ -85,21 +85,21 @@ impl Handle {
     }
 
     /// As [`Handle::decode`], but a directory's dentry has its ancestors and its
-    /// name, and is the root of the mount or below it; `ESTALE` otherwise.
+    /// name, and is that of `root` or below it; `ESTALE` otherwise.
     ///
     /// May look up names in any directory of the filesystem.
-    pub fn decode_connected(&self, mount: &Mount) -> Result<ARef<Dentry>> {
-        self.decode_if(mount, Some(is_in_mount))
+    pub fn decode_connected(&self, root: PathRef<'_>) -> Result<ARef<Dentry>> {
+        self.decode_if(root.mount(), Some(root.dentry()))
     }
 
-    fn decode_if(
-        &self,
-        mount: &Mount,
-        acceptable: Option<unsafe extern "C" fn(*mut c_void, *mut raw::dentry) -> c_int>,
-    ) -> Result<ARef<Dentry>> {
+    fn decode_if(&self, mount: &Mount, root: Option<&Dentry>) -> Result<ARef<Dentry>> {
         let mut words = self.words;
+        let (acceptable, context): (Option<Acceptable>, _) = match root {
+            Some(root) => (Some(is_below), root.as_ptr()),
+            None => (None, core::ptr::null_mut()),
+        };
         // SAFETY: The mount is valid and the buffer is larger than `len` words; filesystems check
-        // the length against the type. The function, if any, takes the mount.
+        // the length against the type. The function, if any, takes the dentry.
         let dentry = from_err_ptr(unsafe {
             raw::exportfs_decode_fh(
                 mount.as_ptr(),
@@ -107,7 +107,7 @@ impl Handle {
                 self.len as c_int,
                 self.kind.into(),
                 acceptable,
-                mount.as_ptr().cast(),
+                context.cast(),
             )
         })?;
         if dentry.is_null() {
@@ -118,16 +118,18 @@ impl Handle {
     }
 }
 
-/// Whether a decoded dentry may stand for what was decoded. What is not a directory
-/// may have no name.
+/// What says whether a decoded dentry may stand for what was decoded.
+type Acceptable = unsafe extern "C" fn(*mut c_void, *mut raw::dentry) -> c_int;
+
+/// Accepts a directory at or below `root`, and what is none, which may have no name.
 ///
 /// # Safety
 ///
-/// `mount` is a `struct vfsmount`, and both are valid.
-unsafe extern "C" fn is_in_mount(mount: *mut c_void, dentry: *mut raw::dentry) -> c_int {
+/// `root` is a `struct dentry`, and both are valid.
+unsafe extern "C" fn is_below(root: *mut c_void, dentry: *mut raw::dentry) -> c_int {
     // SAFETY: By the safety requirements.
-    let (mount, dentry) = unsafe { (Mount::from_raw(mount.cast()), Dentry::from_raw(dentry)) };
-    let good = !dentry.is_dir() || !dentry.is_unhashed() && dentry.is_subdir_of(mount.root());
+    let (root, dentry) = unsafe { (Dentry::from_raw(root.cast()), Dentry::from_raw(dentry)) };
+    let good = !dentry.is_dir() || !dentry.is_unhashed() && dentry.is_subdir_of(root);
     good.into()
 }
 

@@ -32,6 +32,8 @@ impl Whence {
     pub const CUR: Self = Self(raw::SEEK_CUR as c_int);
     /// The next data at or after an offset.
     pub const DATA: Self = Self(raw::SEEK_DATA as c_int);
+    /// The next hole at or after an offset; there is one at the end.
+    pub const HOLE: Self = Self(raw::SEEK_HOLE as c_int);
 }
 
 /// A position or a length that C answered, or its error.
@@ -62,11 +64,24 @@ impl OpenFile {
     pub(crate) unsafe fn from_ret(file: *mut raw::file) -> Result<Self> {
         let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOENT)?;
         // SAFETY: By the safety requirements.
-        Ok(Self(unsafe { ARef::from_raw(file.cast()) }))
+        Ok(unsafe { Self::from_raw(file) })
+    }
+
+    /// # Safety
+    ///
+    /// `file` is an open file whose reference becomes the result's, that is in no
+    /// descriptor table.
+    pub(crate) unsafe fn from_raw(file: NonNull<raw::file>) -> Self {
+        // SAFETY: By the safety requirements.
+        Self(unsafe { ARef::from_raw(file.cast()) })
     }
 
     pub(crate) fn as_ptr(&self) -> *mut raw::file {
         self.0.as_ptr()
+    }
+
+    pub(crate) fn as_non_null(&self) -> NonNull<raw::file> {
+        NonNull::from(&*self.0).cast()
     }
 
     /// Flags for reading.
@@ -137,6 +152,13 @@ impl OpenFile {
     /// Writes all that is dirty, and waits.
     pub fn fsync_all(&self) -> Result {
         self.fsync(0, i64::MAX, false)
+    }
+
+    /// Writes the data that is dirty, and waits; attributes, and the device's cache, are
+    /// left. See `file_write_and_wait_range()`.
+    pub fn write_back(&self) -> Result {
+        // SAFETY: The file is open.
+        to_result(unsafe { raw::file_write_and_wait_range(self.as_ptr(), 0, i64::MAX) })
     }
 
     /// Whether it can be seeked in.
@@ -247,6 +269,11 @@ impl OpenFile {
     pub fn fallocate(&self, mode: c_int, at: i64, len: i64) -> Result {
         // SAFETY: The file is open.
         to_result(unsafe { raw::vfs_fallocate(self.as_ptr(), mode, at, len) })
+    }
+
+    /// Allocates space for `len` bytes from the beginning, and makes the file so long.
+    pub fn allocate(&self, len: i64) -> Result {
+        self.fallocate(0, 0, len)
     }
 
     /// Makes a hole of `len` bytes at `at`, if the filesystem can.

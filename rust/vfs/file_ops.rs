@@ -20,13 +20,16 @@ use kernel::{
     error::{from_result, to_result, VTABLE_DEFAULT_ERROR},
     fs::LocalFile,
     prelude::*,
-    types::{ForeignOwnable, Opaque}, //
+    sync::atomic::Atomic,
+    types::Opaque, //
 };
 
+mod data;
 mod open;
 mod request;
 
 pub use self::{
+    data::FileData,
     open::{OpeningFile, TmpFile},
     request::{FlushOwner, Iocb, IocbFlags, Iter, NewMapping, Pipe, RemapFlags}, //
 };
@@ -37,18 +40,10 @@ pub trait FileOperations: Sized + 'static {
     /// The filesystem.
     type Fs: FileSystem;
     /// The private data of an open file.
-    type Private: Send + Sync;
+    type Private: FileData;
 
     /// Opens the inode.
-    fn open(
-        inode: &InodeOf<Self::Fs>,
-        file: &OpeningFile<Self::Fs>,
-    ) -> Result<Pin<KBox<Self::Private>>>;
-
-    /// The last reference to the file is gone.
-    fn release(_inode: &InodeOf<Self::Fs>, private: Pin<KBox<Self::Private>>) {
-        drop(private);
-    }
+    fn open(inode: &InodeOf<Self::Fs>, file: &OpeningFile<Self::Fs>) -> Result<Self::Private>;
 
     /// Seeks.
     fn llseek(_file: &FileOf<Self>, _at: i64, _whence: Whence) -> Result<i64> {
@@ -160,7 +155,7 @@ pub trait FileOperations: Sized + 'static {
 /// # Invariants
 ///
 /// The file is open, on an inode of `T::Fs`, and its private data is a
-/// `Pin<KBox<T::Private>>`.
+/// `T::Private`.
 #[repr(transparent)]
 pub struct FileOf<T>(Opaque<raw::file>, PhantomData<T>);
 
@@ -178,9 +173,13 @@ impl<T: FileOperations> FileOf<T> {
     }
 
     /// The private data.
-    pub fn private(&self) -> &T::Private {
-        // SAFETY: By the type invariants; the pointer is not changed while the file is open.
-        unsafe { <Pin<KBox<T::Private>>>::borrow((*self.0.get()).private_data.cast()) }.get_ref()
+    pub fn private(&self) -> <T::Private as FileData>::Borrowed<'_> {
+        // SAFETY: By the type invariants; while the file is open nobody else changes the pointer,
+        // which is as large as an integer.
+        unsafe {
+            let place = core::ptr::addr_of_mut!((*self.0.get()).private_data);
+            T::Private::borrow(Atomic::from_ptr(place.cast()))
+        }
     }
 
     /// The inode.
@@ -338,7 +337,7 @@ impl<T: FileOperations> VTable<T> {
         from_result(|| {
             let private = T::open(inode, opening)?;
             // SAFETY: The file is the current task's alone.
-            unsafe { (*file).private_data = private.into_foreign().cast() };
+            unsafe { (*file).private_data = private.into_raw() };
             Ok(0)
         })
     }
@@ -346,12 +345,9 @@ impl<T: FileOperations> VTable<T> {
     /// # Safety
     ///
     /// `file_operations.release`.
-    unsafe extern "C" fn release(inode: *mut raw::inode, file: *mut raw::file) -> c_int {
+    unsafe extern "C" fn release(_inode: *mut raw::inode, file: *mut raw::file) -> c_int {
         // SAFETY: Called once, last; the private data came from `open`.
-        unsafe {
-            let private = <Pin<KBox<T::Private>>>::from_foreign((*file).private_data.cast());
-            T::release(InodeOf::from_raw(inode), private);
-        }
+        drop(unsafe { T::Private::from_raw((*file).private_data) });
         0
     }
 

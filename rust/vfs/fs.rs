@@ -5,12 +5,13 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::{
-    context::{ContextVTable, FsContext, ParamValue},
+    context::{ContextVTable, FsContext, ParamValue, Refused},
     dentry::{Dentry, DentryOf},
     inode::InodeBox,
     raw,
     rcu::RcuData,
     super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf, SuperVTable},
+    sysfs, //
 };
 use core::{cell::UnsafeCell, convert::Infallible, marker::PhantomData};
 use kernel::{
@@ -29,6 +30,10 @@ use kernel::{
 /// Operations on inodes and files are not here: they belong to tables that are
 /// chosen for each inode, see [`crate::inode_ops`] and [`crate::file_ops`].
 pub trait FileSystem: Sized + 'static {
+    /// Whether it can be mounted in any user namespace, by whoever has rights there
+    /// and none outside, see `FS_USERNS_MOUNT`. It has to be safe from them.
+    const USERNS_MOUNT: bool = false;
+
     /// The options of a mount that is being set up.
     type Context: Send + Sync;
     /// The private data of a super block.
@@ -43,23 +48,33 @@ pub trait FileSystem: Sized + 'static {
 
     /// Takes the option `key`.
     ///
-    /// Answers `ENOPARAM` for an unknown one, which the caller puts into words.
+    /// [`Refused::UNKNOWN_OPTION`] if there is none of the name.
     fn parse_param(
         context: &mut Self::Context,
         fc: &FsContext,
         key: &CStr,
         value: ParamValue<'_>,
-    ) -> Result;
+    ) -> Result<(), Refused>;
+
+    /// As `parse_param`, for a change of a filesystem that is mounted: what has been said
+    /// of the change so far is in `context`, a new one.
+    fn reparse_param(
+        context: &mut Self::Context,
+        sb: &SuperBlockOf<Self>,
+        fc: &FsContext,
+        key: &CStr,
+        value: ParamValue<'_>,
+    ) -> Result<(), Refused>;
 
     /// Sets up a super block from the options.
     fn fill_super(
         context: &mut Self::Context,
         fc: &FsContext,
         sb: &mut NewSuperBlock<Self>,
-    ) -> Result;
+    ) -> Result<(), Refused>;
 
-    /// Remounts; `fc` says whether read-only.
-    fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result;
+    /// Remounts; `fc` says whether read-only. `s_umount` is held exclusively.
+    fn reconfigure(sb: &SuperBlockOf<Self>, fc: &FsContext) -> Result<(), Refused>;
 
     /// The filesystem is going away: gives up references to its inodes. Nobody
     /// has files of it any more.
@@ -74,6 +89,20 @@ pub trait FileSystem: Sized + 'static {
 
     /// Reports usage.
     fn statfs(dentry: &DentryOf<Self>, buf: &mut StatFs) -> Result;
+
+    /// How many objects there are in caches of this filesystem, beside its inodes and
+    /// dentries. Called at any time while it is mounted.
+    fn cached_objects(_data: &Self::Super) -> usize {
+        0
+    }
+
+    /// Frees about so many of these objects. Answers how many it was.
+    ///
+    /// Called by whoever allocates memory, whatever else that task holds: it must take no
+    /// lock under which memory is allocated. `s_umount` is held shared.
+    fn free_cached_objects(_data: &Self::Super, _wanted: usize) -> usize {
+        0
+    }
 
     /// Writes what is dirty; with `wait`, until it is done.
     fn sync_fs(sb: &SuperBlockOf<Self>, wait: bool) -> Result;
@@ -197,6 +226,7 @@ pub struct FsType<F> {
     // Comes first: `inode_cache` finds the rest by it.
     fs_type: Opaque<raw::file_system_type>,
     cache: UnsafeCell<*mut raw::kmem_cache>,
+    dir: UnsafeCell<Option<sysfs::Dir>>,
     taken: Atomic<bool>,
     _fs: PhantomData<F>,
 }
@@ -211,6 +241,7 @@ impl<F> FsType<F> {
         Self {
             fs_type: Opaque::zeroed(),
             cache: UnsafeCell::new(core::ptr::null_mut()),
+            dir: UnsafeCell::new(None),
             taken: Atomic::new(false),
             _fs: PhantomData,
         }
@@ -223,18 +254,25 @@ impl<F> Default for FsType<F> {
     }
 }
 
-/// A registered filesystem type, and the cache of its inodes. Dropping it
-/// unregisters the type.
+/// A registered filesystem type, the cache of its inodes, and its directory
+/// `/sys/fs/TYPE`. Dropping it unregisters the type.
 ///
 /// The module that owns it cannot be unloaded while the type is mounted.
 ///
 /// # Invariants
 ///
-/// `0` is taken by this registration, its cache exists and its type is
-/// registered.
+/// `0` is taken by this registration, its cache and its directory exist and its type
+/// is registered.
 pub struct Registration<F: FileSystem>(&'static FsType<F>);
 
 impl<F: FileSystem> Registration<F> {
+    const FLAGS: u32 = raw::FS_ALLOW_IDMAP
+        | if F::USERNS_MOUNT {
+            raw::FS_USERNS_MOUNT
+        } else {
+            0
+        };
+
     /// Registers the filesystem as type `name`, with its inodes in a slab cache
     /// called `cache_name`.
     ///
@@ -261,18 +299,23 @@ impl<F: FileSystem> Registration<F> {
         let slot = memory.fs_type.get();
         // SAFETY: The memory is this registration's alone; name, module and functions are static.
         // An all-zero type is valid.
-        let registered = unsafe {
+        let registered = sysfs::Dir::new(name).and_then(|dir| unsafe {
             *memory.cache.get() = cache;
+            *memory.dir.get() = Some(dir);
             (*slot).name = name.as_char_ptr();
             (*slot).owner = module.as_ptr();
             (*slot).init_fs_context = Some(ContextVTable::<F>::init);
             (*slot).kill_sb = Some(Self::kill_sb);
-            (*slot).fs_flags = raw::FS_ALLOW_IDMAP as c_int;
+            (*slot).fs_flags = Self::FLAGS as c_int;
             to_result(raw::register_filesystem(slot))
-        };
+        });
         if let Err(err) = registered {
-            // SAFETY: The cache is empty: nobody could make inodes.
-            unsafe { raw::kmem_cache_destroy(cache) };
+            // SAFETY: The memory is still this registration's alone. The cache is empty: nobody
+            // could make inodes.
+            unsafe {
+                *memory.dir.get() = None;
+                raw::kmem_cache_destroy(cache);
+            }
             memory.taken.store(false, ordering::Release);
             return Err(err);
         }
@@ -309,6 +352,14 @@ impl<F: FileSystem> Registration<F> {
 
     /// # Safety
     ///
+    /// `fs_type` is the type of a registration for `F`, which lives for `'a`.
+    pub(crate) unsafe fn dir<'a>(fs_type: *mut raw::file_system_type) -> Option<&'a sysfs::Dir> {
+        // SAFETY: As above.
+        unsafe { (*(*fs_type.cast::<FsType<F>>()).dir.get()).as_ref() }
+    }
+
+    /// # Safety
+    ///
     /// `file_system_type.kill_sb`.
     unsafe extern "C" fn kill_sb(sb: *mut raw::super_block) {
         // SAFETY: Called once with a super block of `F` that is going away. If it never got its
@@ -329,6 +380,7 @@ impl<F: FileSystem> Drop for Registration<F> {
         // freed by RCU callbacks, which have run after `rcu_barrier`; then the cache is empty.
         unsafe {
             raw::unregister_filesystem(self.0.fs_type.get());
+            *self.0.dir.get() = None;
             raw::rcu_barrier();
             raw::kmem_cache_destroy(*self.0.cache.get());
         }

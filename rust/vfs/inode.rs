@@ -26,6 +26,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    cred::Credential,
     prelude::*,
     sync::aref::AlwaysRefCounted,
     types::{NotThreadSafe, Opaque}, //
@@ -145,6 +146,16 @@ impl Inode {
         })
     }
 
+    /// Locks the inode shared with others, see `inode_lock_shared()`.
+    pub fn lock_shared(&self) -> InodeSharedLock<'_> {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_lock_shared(self.as_ptr()) };
+        InodeSharedLock {
+            inode: self,
+            _task: NotThreadSafe,
+        }
+    }
+
     /// Locks the inode shared with others if nobody modifies it, see
     /// `inode_trylock_shared()`.
     pub fn try_lock_shared(&self) -> Option<InodeSharedLock<'_>> {
@@ -178,6 +189,22 @@ impl Inode {
         })
     }
 
+    /// As [`Inode::permission`] of a task that acts as `cred`.
+    #[inline]
+    pub fn permission_of(&self, cred: &Credential, idmap: IdMap<'_>, mask: Access) -> Result {
+        if self.allows_everybody(mask) {
+            return Ok(());
+        }
+        crate::cred::with_creds(cred, |_| self.permission(idmap, mask))
+    }
+
+    /// Whether the answer of [`Inode::permission`] does not depend on who asks, and is
+    /// yes; as far as that can be seen at once.
+    pub(crate) fn allows_everybody(&self, mask: Access) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_allows_everybody(self.as_ptr(), mask.0) }
+    }
+
     /// Checks the inode's own mode and ACL, see `generic_permission()`.
     pub fn generic_permission(&self, idmap: IdMap<'_>, mask: Access) -> Result {
         // SAFETY: Both are valid.
@@ -192,6 +219,33 @@ impl Inode {
         // SAFETY: The inode is valid.
         kernel::error::to_result(unsafe { raw::vfs_shim_get_write_access(self.as_ptr()) })?;
         Ok(InodeWriteAccess(self))
+    }
+
+    /// Whether somebody has the file open for writing, or mapped so: see
+    /// `inode_is_open_for_write()`.
+    pub fn is_open_for_write(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_is_open_for_write(self.as_ptr()) }
+    }
+
+    /// Whether data or attributes have still to be written, or just are.
+    pub fn is_dirty(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_is_dirty(self.as_ptr()) }
+    }
+
+    /// Has all dirty data written, see `filemap_fdatawrite()`. Errors are noted in the
+    /// inode.
+    pub fn write_data(&self) {
+        // SAFETY: The inode is valid, and so is its mapping.
+        unsafe { raw::filemap_fdatawrite((*self.as_ptr()).i_mapping) };
+    }
+
+    /// Waits for data that is being written, see `filemap_fdatawait_keep_errors()`. Errors
+    /// stay noted in the inode.
+    pub fn wait_for_writeback(&self) {
+        // SAFETY: The inode is valid, and so is its mapping.
+        unsafe { raw::filemap_fdatawait_keep_errors((*self.as_ptr()).i_mapping) };
     }
 
     /// Whether a directory is used by a stacked filesystem as upper or work
@@ -252,7 +306,7 @@ pub struct InodeSharedLock<'a> {
 
 impl Drop for InodeSharedLock<'_> {
     fn drop(&mut self) {
-        // SAFETY: Pairs with `inode_trylock_shared` in `try_lock_shared`.
+        // SAFETY: Pairs with the lock in `lock_shared` or `try_lock_shared`.
         unsafe { raw::vfs_shim_inode_unlock_shared(self.inode.as_ptr()) };
     }
 }
@@ -316,6 +370,8 @@ impl InodeFlags {
     /// immutable.
     pub const ATTRIBUTES: Self =
         Self(raw::S_SYNC | raw::S_NOATIME | raw::S_APPEND | raw::S_IMMUTABLE);
+    /// Writing takes no set-id bits and no capabilities away, see `IS_NOSEC()`.
+    pub const NOSEC: Self = Self(raw::S_NOSEC);
     /// Names in the directory are case-folded.
     pub const CASEFOLD: Self = Self(raw::S_CASEFOLD);
     /// What keeps a file from being changed.
@@ -338,6 +394,11 @@ impl InodeFlags {
     /// Those that are not in `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Whether those in `other` are among them.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// Whether names in the directory are case-folded.
@@ -506,6 +567,13 @@ impl<F: FileSystem> InodeOf<F> {
     pub fn copy_attr_from(&self, real: &Inode, idmap: IdMap<'_>) {
         // SAFETY: All are valid; the fields are written under `i_lock`.
         unsafe { raw::vfs_shim_copy_attr(self.as_ptr(), real.as_ptr(), idmap.as_ptr()) };
+    }
+
+    /// Takes over what writing to the inode that this one stands for has changed: set-id
+    /// bits, size and times.
+    pub fn copy_written_from(&self, real: &Inode) {
+        // SAFETY: Both are valid; the fields are written under `i_lock`.
+        unsafe { raw::vfs_shim_copy_written(self.as_ptr(), real.as_ptr()) };
     }
 
     /// Takes over the times of the inode that this one stands for.

@@ -71,7 +71,8 @@ use crate::{
     fs::FileSystem,
     inode::{Inode, InodeOf},
     mutex::Mutex,
-    raw, //
+    raw,
+    trace::{Begin, Cause, SwitchMappings}, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -110,6 +111,9 @@ pub trait Switchable: FileSystem {
 
     /// The credentials to map files of layers with.
     fn cred(sb: &Self::Super) -> &Credential;
+
+    /// Told how many mappings were switched.
+    fn switched(sb: &Self::Super, count: usize);
 }
 
 /// The address spaces in which an inode has shared mappings that may have to be
@@ -331,18 +335,44 @@ pub fn switch<F: Switchable>(inode: &InodeOf<F>) {
 /// Only tries to lock memory maps, and then waits for faults in the mapping. Opens
 /// files, and reads what is locked in memory (`mlock()`) with the memory map locked
 /// shared: the caller holds no locks of upper.
-pub fn switch_unlocked<F: Switchable>(inode: &InodeOf<F>) -> usize {
+pub fn switch_unlocked<F: Switchable>(inode: &InodeOf<F>, cause: Cause) -> usize {
     let Some(mappings) = F::mappings(inode).get() else {
         return 0;
     };
+    let begin = SwitchMappings::begin();
     let mut victims = KVVec::new();
     mappings.for_each(|space| vma::find::<F>(inode, space, &mut victims));
-    let mut last = None;
+    let (mut last, mut switched) = (None, 0);
     for victim in victims {
-        victim.switch_unlocked::<F>(inode, &mut last);
+        switched += victim.switch_unlocked::<F>(inode, &mut last);
     }
     // Not those that were found: mappings are copied by fork, and moved.
     let mut left = 0;
     mappings.for_each(|space| left += vma::count::<F>(inode, space));
+    tell::<F>(inode, cause, switched, left, begin);
     left
+}
+
+/// Tells the filesystem, and those who listen, what was switched.
+fn tell<F: Switchable>(
+    inode: &InodeOf<F>,
+    cause: Cause,
+    switched: usize,
+    left: usize,
+    begin: Option<Begin>,
+) {
+    if switched > 0 {
+        F::switched(inode.super_data(), switched);
+    }
+    // Who tries again and again says so when it works.
+    let tells = switched > 0 || left > 0 && cause == Cause::CopyUp;
+    if let Some(begin) = begin.filter(|_| tells) {
+        let event = SwitchMappings {
+            inode,
+            cause,
+            switched,
+            left,
+        };
+        event.end(&begin);
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
+    alloc::AllocError,
     error::{from_err_ptr, to_result},
     fs::LocalFile,
     prelude::*,
@@ -160,7 +161,10 @@ pub struct PrivateMount(ARef<Mount>);
 
 impl PrivateMount {
     /// Clones the mount of `path`, with the path's dentry as root.
-    pub fn clone_from(path: &Path) -> Result<Self> {
+    ///
+    /// Needs `CAP_SYS_ADMIN` over the namespace of the mount; `EINVAL` if that is not the
+    /// current task's, the mount is unbindable, or mounts below the dentry are locked.
+    pub fn clone_from(path: PathRef<'_>) -> Result<Self> {
         let raw_path = path.as_raw();
         // SAFETY: The path is valid for the call.
         let mount = from_err_ptr(unsafe { raw::clone_private_mount(&raw_path) })?;
@@ -189,23 +193,44 @@ impl core::ops::Deref for PrivateMount {
     }
 }
 
-/// Releases private mounts together, so that they wait for one grace period and
+/// Private mounts that are released together, so that they wait for one grace period and
 /// not for one each.
-pub fn release_all(mounts: KVec<PrivateMount>) {
-    let mut raw_mounts = KVec::new();
-    if raw_mounts.reserve(mounts.len(), GFP_KERNEL).is_err() {
-        // Without memory each mount waits on its own, in its destructor.
-        return;
+#[derive(Default)]
+pub struct PrivateMounts(KVVec<PrivateMount>);
+
+impl PrivateMounts {
+    /// Adds a mount.
+    pub fn push(&mut self, mount: PrivateMount) -> Result<(), AllocError> {
+        self.0.push(mount, GFP_KERNEL_ACCOUNT)
     }
-    for mount in mounts {
-        if raw_mounts.push(mount.0.as_ptr(), GFP_KERNEL).is_ok() {
-            // The array has the reference now.
-            core::mem::forget(mount);
+}
+
+impl core::ops::Deref for PrivateMounts {
+    type Target = [PrivateMount];
+
+    fn deref(&self) -> &[PrivateMount] {
+        &self.0
+    }
+}
+
+impl Drop for PrivateMounts {
+    fn drop(&mut self) {
+        let mounts = core::mem::take(&mut self.0);
+        let mut raw_mounts = KVVec::new();
+        if raw_mounts.reserve(mounts.len(), GFP_KERNEL).is_err() {
+            // Without memory each mount waits on its own, in its destructor.
+            return;
         }
+        for mount in mounts {
+            if raw_mounts.push(mount.0.as_ptr(), GFP_KERNEL).is_ok() {
+                // The array has the reference now.
+                core::mem::forget(mount);
+            }
+        }
+        let len = raw_mounts.len();
+        // SAFETY: Each is a mount in no namespace whose last long-term reference is given up.
+        unsafe { raw::kern_unmount_array(raw_mounts.as_mut_ptr(), len as c_uint) };
     }
-    let len = raw_mounts.len();
-    // SAFETY: Each is a mount in no namespace whose last long-term reference is given up.
-    unsafe { raw::kern_unmount_array(raw_mounts.as_mut_ptr(), len as c_uint) };
 }
 
 impl Drop for PrivateMount {
@@ -310,9 +335,32 @@ impl<'a> PathRef<'a> {
         unsafe { raw::touch_atime(&path) };
     }
 
+    /// The path as text, as `d_path()` gives it to `/proc`.
+    pub fn to_text(&self) -> Result<CString> {
+        let mut buffer = KVec::<u8>::new();
+        buffer.resize(raw::PATH_MAX as usize, 0, GFP_KERNEL)?;
+        let path = self.as_raw();
+        // SAFETY: The buffer is valid for writes of its length.
+        let text = from_err_ptr(unsafe {
+            raw::d_path(&path, buffer.as_mut_ptr().cast(), buffer.len() as c_int)
+        })?;
+        // SAFETY: `d_path` returns a NUL-terminated string within the buffer.
+        let text = unsafe { CStr::from_char_ptr(text) };
+        Ok(text.try_into()?)
+    }
+
     /// The inode, or `ENOENT` when the dentry is negative.
     pub fn inode(&self) -> Result<&'a Inode> {
         self.dentry.inode().ok_or(ENOENT)
+    }
+}
+
+impl From<PathRef<'_>> for Path {
+    fn from(path: PathRef<'_>) -> Self {
+        Self {
+            dentry: path.dentry.into(),
+            mount: path.mount.into(),
+        }
     }
 }
 
@@ -380,23 +428,5 @@ impl Path {
     /// The dentry.
     pub fn dentry(&self) -> &ARef<Dentry> {
         &self.dentry
-    }
-
-    pub(crate) fn as_raw(&self) -> raw::path {
-        self.borrow().as_raw()
-    }
-
-    /// The path as text, as `d_path()` gives it to `/proc`.
-    pub fn to_text(&self) -> Result<CString> {
-        let mut buffer = KVec::<u8>::new();
-        buffer.resize(raw::PATH_MAX as usize, 0, GFP_KERNEL)?;
-        let path = self.as_raw();
-        // SAFETY: The buffer is valid for writes of its length.
-        let text = from_err_ptr(unsafe {
-            raw::d_path(&path, buffer.as_mut_ptr().cast(), buffer.len() as c_int)
-        })?;
-        // SAFETY: `d_path` returns a NUL-terminated string within the buffer.
-        let text = unsafe { CStr::from_char_ptr(text) };
-        Ok(text.try_into()?)
     }
 }

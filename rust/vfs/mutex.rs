@@ -57,6 +57,15 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// Takes the lock, unless it is taken.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        // SAFETY: The mutex was initialised and is pinned.
+        unsafe { raw::vfs_shim_mutex_trylock(self.raw.get()) }.then(|| MutexGuard {
+            mutex: self,
+            _task: NotThreadSafe,
+        })
+    }
+
     /// Waits for the lock, or until the task is killed: `EINTR`.
     pub fn lock_killable(&self) -> Result<MutexGuard<'_, T>> {
         // SAFETY: The mutex was initialised and is pinned.

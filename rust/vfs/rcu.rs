@@ -10,7 +10,7 @@
 
 use crate::{
     fs::FileSystem,
-    inode::{Access, Inode, InodeBox},
+    inode::{Access, Inode, InodeBox, InodeOf},
     mount::{IdMap, Mount},
     raw, //
 };
@@ -25,6 +25,8 @@ use kernel::{
     sync::aref::ARef, //
     sync::atomic::{ordering, Atomic},
 };
+
+mod no_acl;
 
 /// The part of an inode's private data that RCU walks may see.
 ///
@@ -65,6 +67,7 @@ impl Default for RealInode {
 }
 
 impl RealInode {
+    #[inline]
     fn get(&self) -> Option<(NonNull<raw::inode>, NonNull<raw::vfsmount>)> {
         let inode = self.inode.load(ordering::Acquire) as *mut raw::inode;
         let inode = NonNull::new(inode)?;
@@ -119,6 +122,20 @@ impl RealInodes {
     pub fn set_upper(&self, inode: &Inode, mount: &Mount) -> bool {
         self.upper.set(inode, mount)
     }
+
+    #[inline]
+    fn real<'a>(&self) -> Option<RcuReal<'a>> {
+        let (is_upper, (inode, mount)) = match self.upper.get() {
+            Some(upper) => (true, upper),
+            None => (false, self.lower.get()?),
+        };
+        Some(RcuReal {
+            inode,
+            mount,
+            is_upper,
+            _walk: PhantomData,
+        })
+    }
 }
 
 impl RcuData for RealInodes {
@@ -133,6 +150,16 @@ impl RcuData for RealInodes {
 pub struct RcuInode<'rcu, F: FileSystem> {
     inode: NonNull<raw::inode>,
     _walk: PhantomData<&'rcu F>,
+}
+
+/// An inode in a layer that a stacked inode stands for, borrowed from that.
+pub struct Real<'a> {
+    /// The inode.
+    pub inode: &'a Inode,
+    /// The layer's mount.
+    pub mount: &'a Mount,
+    /// Whether it is in the upper layer.
+    pub is_upper: bool,
 }
 
 /// An inode in a layer as an RCU walk sees it.
@@ -188,17 +215,47 @@ impl<'rcu, F: FileSystem<Rcu = RealInodes>> RcuInode<'rcu, F> {
     /// The inode in a layer that this one stands for at this moment; `ECHILD`
     /// if it is not known yet.
     pub fn real(&self) -> Result<RcuReal<'rcu>> {
-        let data = self.data();
-        let (is_upper, (inode, mount)) = match data.upper.get() {
-            Some(upper) => (true, upper),
-            None => (false, data.lower.get().ok_or(ECHILD)?),
+        self.data().real().ok_or(ECHILD)
+    }
+
+    /// As [`InodeOf::learn_no_acl`].
+    pub fn learn_no_acl(&self) {
+        // SAFETY: The memory is valid during the walk, and the lock does not sleep.
+        unsafe { no_acl::learn(self.inode.as_ptr(), self.data()) };
+    }
+}
+
+impl<F: FileSystem<Rcu = RealInodes>> InodeOf<F> {
+    /// The inode in a layer that this one stands for at this moment, and its mount;
+    /// `None` if it is not known yet.
+    pub fn real(&self) -> Option<Real<'_>> {
+        let real = self.rcu_data().real()?;
+        // SAFETY: The references that `self` has to both are not given up before it is destroyed.
+        let (inode, mount) = unsafe {
+            (
+                Inode::from_raw(real.inode.as_ptr()),
+                Mount::from_raw(real.mount.as_ptr()),
+            )
         };
-        Ok(RcuReal {
+        Some(Real {
             inode,
             mount,
-            is_upper,
-            _walk: PhantomData,
+            is_upper: real.is_upper,
         })
+    }
+
+    /// Notes that there is no access ACL, if that is known of the inode in the layer:
+    /// permission checks stop asking for it then.
+    pub fn learn_no_acl(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { no_acl::learn(self.as_ptr(), self.rcu_data()) };
+    }
+
+    /// Takes back [`InodeOf::learn_no_acl`]: the inode has got an ACL, or stands for
+    /// another inode than it did.
+    pub fn forget_no_acl(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { no_acl::forget(self.as_ptr()) };
     }
 }
 
@@ -218,6 +275,10 @@ impl RcuReal<'_> {
     /// Asks the layer's filesystem and the security modules: see
     /// `inode_permission()`.
     pub fn permission(&self, cred: &Credential, mask: Access) -> Result {
+        // SAFETY: The memory is valid during the walk.
+        if unsafe { raw::vfs_shim_allows_everybody(self.inode.as_ptr(), mask.as_raw()) } {
+            return Ok(());
+        }
         crate::cred::with_creds(cred, |_| {
             // SAFETY: Both are valid during the walk, and `MAY_NOT_BLOCK` makes the call safe in
             // it. The idmap lives as long as the mount's memory.

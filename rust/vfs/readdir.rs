@@ -22,6 +22,7 @@ pub struct DirEntry<'a> {
 }
 
 /// Whether a type that a directory entry gives says nothing.
+#[inline]
 pub fn is_unknown_type(d_type: u8) -> bool {
     u32::from(d_type) == raw::DT_UNKNOWN
 }
@@ -111,31 +112,32 @@ impl DirContext {
     }
 
     /// The position: what `telldir()` answers before the next entry.
+    #[inline]
     pub fn pos(&self) -> i64 {
         // SAFETY: The context is valid and the current task's.
         unsafe { (*self.0.get()).pos }
     }
 
     /// Sets the position.
+    #[inline]
     pub fn set_pos(&mut self, pos: i64) {
         // SAFETY: The context is valid and the current task's.
         unsafe { (*self.0.get()).pos = pos };
     }
 
     /// Shows an entry; false when there is no room for it. See `dir_emit()`.
+    #[inline]
     pub fn emit(&mut self, entry: &DirEntry<'_>) -> bool {
         let Ok(len) = c_int::try_from(entry.name.len()) else {
             return false;
         };
-        // SAFETY: The context is valid and the name has `len` bytes.
-        unsafe {
-            raw::vfs_shim_dir_emit(
-                self.0.get(),
-                entry.name.as_ptr().cast(),
-                len,
-                entry.ino,
-                entry.d_type.into(),
-            )
-        }
+        let ctx = self.0.get();
+        // SAFETY: The context is valid and the current task's, and always has an actor.
+        let (Some(actor), pos) = (unsafe { ((*ctx).actor, (*ctx).pos) }) else {
+            return false;
+        };
+        let name = entry.name.as_ptr().cast();
+        // SAFETY: The context is that of the actor, and the name has `len` bytes.
+        unsafe { actor(ctx, name, len, pos, entry.ino, entry.d_type.into()) }
     }
 }

@@ -6,17 +6,18 @@
 
 use crate::{
     dentry::{Dentry, DentryOf},
-    fs::FileSystem,
+    fs::{FileSystem, Registration},
     inode::{InodeBox, InodeOf},
     mount::PathRef,
-    raw, //
+    raw,
+    sysfs::{Number, Numbers}, //
 };
 use core::{marker::PhantomData, ops::Deref};
 use kernel::{
     error::{from_result, to_result},
     prelude::*,
     seq_file::SeqFile,
-    sync::aref::ARef,
+    sync::{aref::ARef, Arc},
     types::Opaque, //
 };
 
@@ -97,6 +98,33 @@ impl SuperBlock {
         }
     }
 
+    /// The name of the type of filesystem.
+    pub fn type_name(&self) -> &CStr {
+        // SAFETY: The super block is valid, and keeps the module of its type, which has a name.
+        unsafe { CStr::from_char_ptr((*(*self.as_ptr()).s_type).name) }
+    }
+
+    /// Makes all changes durable that the filesystem has in its journal or in buffers of
+    /// its device, but not data that is dirty in the page cache: as `sync_filesystem()`
+    /// without that.
+    ///
+    /// Takes `s_umount` shared.
+    pub fn sync_metadata(&self) -> Result {
+        // SAFETY: The super block is valid.
+        to_result(unsafe { raw::vfs_shim_sync_metadata(self.as_ptr()) })
+    }
+
+    /// Whether data that was written back is on the disk, and found there, wherever a
+    /// change of names is that was made later.
+    ///
+    /// So it is with the journal of ext4: writing back ends when the extents are in a
+    /// transaction, and the change is in the same one or in a later one, before whose
+    /// commit the device is told to flush its cache.
+    pub fn orders_data(&self) -> bool {
+        // SAFETY: The super block is valid.
+        unsafe { raw::vfs_shim_ext4_is_ordered(self.as_ptr()) }
+    }
+
     /// Remembers which errors of writing back have been there so far, see
     /// `errseq_sample()`: one that nobody was told of yet is not among them.
     pub fn sample_errors(&self) -> WritebackErrors {
@@ -175,6 +203,33 @@ impl<F: FileSystem> SuperBlockOf<F> {
         // SAFETY: The super block is valid; this corresponds to `READ_ONCE`.
         let flags = unsafe { core::ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile() };
         flags & raw::vfs_const_SB_RDONLY as c_ulong != 0
+    }
+
+    /// Makes the file of this filesystem in sysfs, `/sys/fs/TYPE/MAJOR:MINOR`, which shows
+    /// `numbers` of `data`.
+    ///
+    /// Part of the private data, with which it has to go. Leaking it keeps the module.
+    ///
+    /// Sleeps. Fails with `ENOMEM`, or `EEXIST` if there is one already.
+    pub fn show_numbers<T: Send + Sync + 'static>(
+        &self,
+        data: Arc<T>,
+        numbers: &'static [Number<T>],
+    ) -> Result<Numbers<T>> {
+        // SAFETY: The super block is valid, and holds its type, which is registered for `F`; both
+        // fields are set before it is shared.
+        let (dir, dev, owner) = unsafe {
+            let sb = self.as_ptr();
+            let fs_type = (*sb).s_type;
+            (
+                Registration::<F>::dir(fs_type),
+                (*sb).s_dev,
+                (*fs_type).owner,
+            )
+        };
+        // SAFETY: The owner of the type is the module that this is built into; a super block holds
+        // it.
+        unsafe { Numbers::new(owner, dir.ok_or(ENOENT)?, dev, data, numbers) }
     }
 }
 
@@ -369,6 +424,8 @@ impl<F: FileSystem> SuperVTable<F> {
         sync_fs: Some(Self::sync_fs),
         statfs: Some(Self::statfs),
         show_options: Some(Self::show_options),
+        nr_cached_objects: Some(Self::nr_cached_objects),
+        free_cached_objects: Some(Self::free_cached_objects),
         // SAFETY: All other fields are optional function pointers.
         ..unsafe { core::mem::zeroed() }
     };
@@ -420,6 +477,31 @@ impl<F: FileSystem> SuperVTable<F> {
         // SAFETY: Called with a valid dentry of `F` and a buffer that is the callee's.
         let (dentry, buf) = unsafe { (DentryOf::<F>::from_raw(dentry), &mut *buf.cast()) };
         from_result(|| F::statfs(dentry, buf).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// `super_operations.nr_cached_objects`.
+    unsafe extern "C" fn nr_cached_objects(
+        sb: *mut raw::super_block,
+        _sc: *mut raw::shrink_control,
+    ) -> c_long {
+        // SAFETY: Called without a lock, but from the time when the super block was set up,
+        // which `SB_BORN` says, to before it is shut down, which waits for the shrinker to end.
+        let data = unsafe { SuperBlockOf::<F>::from_raw(sb) }.data();
+        c_long::try_from(F::cached_objects(data)).unwrap_or(c_long::MAX)
+    }
+
+    /// # Safety
+    ///
+    /// `super_operations.free_cached_objects`.
+    unsafe extern "C" fn free_cached_objects(
+        sb: *mut raw::super_block,
+        sc: *mut raw::shrink_control,
+    ) -> c_long {
+        // SAFETY: Called with an active super block of `F`, and a request that is the callee's.
+        let (sb, wanted) = unsafe { (SuperBlockOf::<F>::from_raw(sb), (*sc).nr_to_scan) };
+        c_long::try_from(F::free_cached_objects(sb.data(), wanted)).unwrap_or(c_long::MAX)
     }
 
     /// # Safety

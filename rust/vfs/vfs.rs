@@ -40,9 +40,12 @@ pub mod mutex;
 pub mod namei;
 pub mod new_inode;
 pub mod params;
+pub mod print;
 pub mod rcu;
 pub mod readdir;
 pub mod super_block;
+pub mod sysfs;
+pub mod trace;
 pub mod verity;
 pub mod xattr;
 

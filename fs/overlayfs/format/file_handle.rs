@@ -198,7 +198,7 @@ impl FileHandle {
         writer.put(self.uuid.as_bytes())?;
 
         let mut left = usize::from(self.fid_len);
-        for word in self.fid {
+        for word in self.fid.iter().take(left.div_ceil(WORD)) {
             let bytes = word.to_ne_bytes();
             let used = bytes.get(..left.min(WORD)).unwrap_or_default();
             writer.put(used)?;

@@ -13,8 +13,9 @@
 use super::FormatError;
 use core::fmt;
 
-/// `OVL_MAX_STACK`: the most lower layers of a mount, data-only ones included.
-pub const LAYERS_MAX: usize = 500;
+/// The most lower layers of a mount, data-only ones included. C overlayfs takes 500
+/// (`OVL_MAX_STACK`).
+pub const LAYERS_MAX: usize = 4096;
 
 /// Why a value of `lowerdir` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

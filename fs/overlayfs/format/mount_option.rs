@@ -45,6 +45,27 @@ pub fn unescape<'b>(escaped: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     Ok(writer.finish())
 }
 
+/// Returns a value that [`unescape`] makes `path` of, and that [`split`] does not cut.
+///
+/// It is for `upperdir` and `workdir`: in a layer of `lowerdir` a colon has to be escaped too.
+pub fn escape(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    path.iter().flat_map(|&byte| {
+        let escape = matches!(byte, b',' | b'\\').then_some(b'\\');
+        escape.into_iter().chain([byte])
+    })
+}
+
+/// Returns a value that means the same as `value`, and that [`split`] does not cut: `fsconfig(2)` takes
+/// commas as they are.
+pub fn protect(value: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut escaped = false;
+    value.iter().flat_map(move |&byte| {
+        let escape = (!escaped && byte == b',').then_some(b'\\');
+        escaped = !escaped && byte == b'\\';
+        escape.into_iter().chain([byte])
+    })
+}
+
 /// Returns `value` as the kernel shows the value of an option.
 ///
 /// Comma, space, tab, newline and backslash become a backslash and three octal digits.

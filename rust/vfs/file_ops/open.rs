@@ -2,7 +2,7 @@
 
 //! Files that are being opened.
 
-use super::{FileOperations, VTable};
+use super::{FileData, FileOperations, VTable};
 use crate::{
     dentry::DentryOf,
     fs::FileSystem,
@@ -19,7 +19,7 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     sync::aref::ARef,
-    types::{ForeignOwnable, Opaque}, //
+    types::Opaque, //
 };
 
 /// A file that is being opened: it has no private data yet.
@@ -103,7 +103,7 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
     pub fn finish<T: FileOperations<Fs = F>>(
         self,
         inode: ARef<InodeOf<F>>,
-        private: Pin<KBox<T::Private>>,
+        private: T::Private,
     ) -> Result {
         let file = self.file.as_ptr();
         let dentry = self.user_file().dentry();
@@ -119,12 +119,10 @@ impl<'a, F: FileSystem> TmpFile<'a, F> {
             raw::d_mark_tmpfile(file, inode.as_ptr());
             dentry.instantiate(inode);
             dentry.set_revalidation(core::iter::empty());
-            (*file).private_data = private.into_foreign().cast();
+            (*file).private_data = private.into_raw();
             let ret = raw::vfs_shim_finish_open_tmpfile(file, dentry.as_ptr());
             if (*file).f_mode & raw::vfs_const_FMODE_OPENED == 0 {
-                drop(<Pin<KBox<T::Private>>>::from_foreign(
-                    (*file).private_data.cast(),
-                ));
+                drop(T::Private::from_raw((*file).private_data));
             }
             to_result(ret)
         }

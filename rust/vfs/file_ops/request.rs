@@ -78,6 +78,11 @@ impl IocbFlags {
         Self(self.0 & !(sync as c_int))
     }
 
+    /// Whether what is written has to be durable when the request is complete.
+    pub fn syncs(self) -> bool {
+        self.0 & raw::vfs_const_IOCB_DSYNC as c_int != 0
+    }
+
     /// Whether the request must not sleep.
     pub fn nowait(self) -> bool {
         self.0 & raw::vfs_const_IOCB_NOWAIT as c_int != 0

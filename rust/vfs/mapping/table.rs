@@ -6,10 +6,15 @@
 
 use super::{
     debug::{self, Step},
+    tell,
     vma::{self, WriteLocked},
     Switchable, //
 };
-use crate::{inode::InodeOf, raw};
+use crate::{
+    inode::InodeOf,
+    raw,
+    trace::{Cause, SwitchMappings}, //
+};
 use core::marker::PhantomData;
 use kernel::{
     fs::File,
@@ -253,17 +258,20 @@ impl<F: Switchable> Tables<F> {
             let file: ARef<File> = File::from_raw_file((*vma).vm_file).into();
             raw::vfs_shim_release_fault_lock(vmf);
 
+            let begin = SwitchMappings::begin();
             let to = F::open_moved(inode, &file);
             debug::step(Step::Bounce);
             if to.as_ref().is_err_and(|err| vma::is_transient(*err)) {
                 return raw::vm_fault_reason_VM_FAULT_RETRY;
             }
+            let mut switched = 0;
             if let Ok(mm) = WriteLocked::lock_killable(mm) {
                 // If it is not found, another task was faster, or it is gone.
                 if let Some(vma) = mm.find::<F>(address, inode) {
-                    mm.switch::<F>(vma, inode, to.as_ref().map_err(|err| *err));
+                    switched = mm.switch::<F>(vma, inode, to.as_ref().map_err(|err| *err));
                 }
             }
+            tell::<F>(inode, Cause::Fault, switched, 0, begin);
             drop(file);
         }
         raw::vm_fault_reason_VM_FAULT_RETRY

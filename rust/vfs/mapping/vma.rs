@@ -145,24 +145,24 @@ pub(super) struct Replacement {
 
 impl Victim {
     /// Switches it if its memory map is not locked. `last` is what was opened for
-    /// the one before.
+    /// the one before. Answers how many were switched with it.
     pub(super) fn switch_unlocked<F: Switchable>(
         self,
         inode: &InodeOf<F>,
         last: &mut Option<Replacement>,
-    ) {
+    ) -> usize {
         // Once more after opening a file; not for ever for who keeps mapping others there.
         for _ in 0..2 {
             let Some(mm) = WriteLocked::try_lock(self.mm.as_raw()) else {
-                return;
+                return 0;
             };
             // SAFETY: The memory of the map is kept.
             if !unsafe { raw::vfs_shim_mm_has_users(self.mm.as_raw()) } {
                 // The process exits.
-                return;
+                return 0;
             }
             let Some(vma) = mm.find::<F>(self.address, inode) else {
-                return;
+                return 0;
             };
             // SAFETY: The memory map is locked, and the mapping has a file.
             let file = unsafe { File::from_raw_file((*vma).vm_file) };
@@ -178,9 +178,10 @@ impl Victim {
             match F::open_moved(inode, &of) {
                 Ok(file) => *last = Some(Replacement { of, file }),
                 // Who uses the mapping will be told.
-                Err(_) => return,
+                Err(_) => return 0,
             }
         }
+        0
     }
 }
 
@@ -235,20 +236,22 @@ impl WriteLocked {
     /// it, to the file `to`; or if that could not be opened, makes their users
     /// see a bus error. What is locked in memory is read.
     ///
-    /// Those for which there was no memory, or the task was killed, are left.
+    /// Those for which there was no memory, or the task was killed, are left. Answers
+    /// how many show the file `to` now.
     pub(super) fn switch<F: Switchable>(
         self,
         vma: *mut raw::vm_area_struct,
         inode: &InodeOf<F>,
         to: Result<&BackingFile>,
-    ) {
+    ) -> usize {
         let mut any_locked = false;
+        let mut switched = 0;
         let mut one = |vma: *mut raw::vm_area_struct| {
             // SAFETY: The memory map is locked for writing, and `find` has found the mapping.
             unsafe {
                 any_locked |= is_read_when_locked(vma);
                 // If it fails it is found again.
-                let _ = switch_one::<F>(vma, inode, to);
+                switched += usize::from(switch_one::<F>(vma, inode, to) == Ok(true));
             }
         };
         // SAFETY: The memory map is locked.
@@ -273,6 +276,7 @@ impl WriteLocked {
         if any_locked {
             self.populate(all);
         }
+        switched
     }
 
     /// Reads what is locked in memory of a range that is mapped without gaps, as
@@ -379,7 +383,8 @@ impl Drop for Detached {
     }
 }
 
-/// Switches one mapping.
+/// Switches one mapping. Answers whether it shows the file `to` now, and not a bus
+/// error.
 ///
 /// # Safety
 ///
@@ -389,7 +394,7 @@ unsafe fn switch_one<F: Switchable>(
     vma: *mut raw::vm_area_struct,
     inode: &InodeOf<F>,
     to: Result<&BackingFile>,
-) -> Result {
+) -> Result<bool> {
     // SAFETY: By the safety requirements. From here on nobody faults in this mapping.
     to_result(unsafe { raw::vfs_shim_vma_start_write_killable(vma) })?;
     let cred = F::cred(inode.super_data());
@@ -407,7 +412,7 @@ unsafe fn switch_one<F: Switchable>(
         }
         let Ok(moved) = moved else {
             raw::vfs_shim_vma_set_ops(vma, table::bus_error());
-            return Ok(());
+            return Ok(false);
         };
         raw::vfs_shim_rmap_remove(vma, (*(*vma).vm_file).f_mapping);
         debug::step(Step::BetweenTrees);
@@ -417,7 +422,7 @@ unsafe fn switch_one<F: Switchable>(
         raw::vfs_shim_vma_add_flags(vma, moved.0);
         raw::vfs_shim_rmap_insert(vma, (*(*vma).vm_file).f_mapping);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether it may work at another time, so that a fault is to be tried again.
