@@ -14,6 +14,7 @@ tests! {
     EVERYWHERE:
         set_get_and_remove,
         a_named_user_gets_the_right,
+        a_list_counts_from_when_it_is_set,
         a_default_list_is_inherited,
         of_a_lower_file_survives_copy_up,
         of_a_lower_directory_survives_copy_up;
@@ -80,6 +81,46 @@ fn a_named_user_is_denied(bed: &Bed) {
     let m = bed.mount();
     as_user(USER, || refused(Errno::ACCESS, std::fs::read(m.at("low"))));
     as_user(OTHER_USER, || assert_eq!(m.text("low"), "content"));
+}
+
+fn a_list_counts_from_when_it_is_set(bed: &Bed) {
+    for (layer, dir) in [(&bed.lower, "low"), (&bed.upper, "up")] {
+        layer.sub(dir).file_mode("file", "content", 0o644);
+    }
+    let m = bed.mount();
+    let deny = |rights| {
+        encode(&[
+            (Who::Owner, rights | 2),
+            (Who::User(USER), 0),
+            (Who::Group, rights),
+            (Who::Mask, rights),
+            (Who::Others, rights),
+        ])
+    };
+    // Repeated, for what is learned by one check may answer the next.
+    let reads = |user, file: &str| {
+        as_user(user, || {
+            for _ in 0..3 {
+                assert_eq!(m.text(file), "content", "{file}");
+            }
+        })
+    };
+    for dir in ["low", "up"] {
+        let file = format!("{dir}/file");
+        // The file is copied up with its directory, and after it.
+        for (name, list) in [(dir, deny(5)), (&file, deny(4))] {
+            reads(USER, &file);
+            m.set_xattr(name, ACCESS, &list);
+            as_user(USER, || {
+                for _ in 0..3 {
+                    refused(Errno::ACCESS, std::fs::read(m.at(&file)));
+                }
+            });
+            reads(OTHER_USER, &file);
+            m.remove_xattr(name, ACCESS);
+        }
+        reads(USER, &file);
+    }
 }
 
 /// A default list that gives a user everything.

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{fadvise, ioctl_getflags, Advice};
 
 use crate::harness::bed::Bed;
+use crate::support::cachestat::cachestat;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
 use crate::support::must::{must, same_bytes};
@@ -38,36 +39,6 @@ fn changed(bed: &Bed) -> (Dir, File, Vec<u8>) {
     let content = pattern(2, LENGTH);
     m.write_at("low", 0, &content);
     (m, early, content)
-}
-
-#[repr(C)]
-#[derive(Default, Debug)]
-struct CacheStat {
-    cached: u64,
-    dirty: u64,
-    writeback: u64,
-    evicted: u64,
-    recently_evicted: u64,
-}
-
-/// `cachestat` of the whole file.
-#[track_caller]
-fn cachestat(file: &File) -> CacheStat {
-    const SYS_CACHESTAT: libc::c_long = 451;
-
-    let (range, mut stat) = ([0_u64, 0], CacheStat::default());
-    // SAFETY: the kernel reads `range` and writes `stat`.
-    let result = unsafe {
-        libc::syscall(
-            SYS_CACHESTAT,
-            file.as_raw_fd(),
-            range.as_ptr(),
-            &raw mut stat,
-            0,
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    stat
 }
 
 #[track_caller]

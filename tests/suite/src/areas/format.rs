@@ -14,6 +14,9 @@ tests! {
         a_directory_over_a_whiteout_is_opaque,
         copied_up_files_name_their_origin,
         a_parent_of_a_copied_up_file_is_impure;
+    ONE_FILESYSTEM:
+        // With several, C looks no numbers up.
+        a_directory_is_pure_again_when_it_is_listed;
     TWICE:
         copied_up_directories_name_their_origin,
         new_objects_have_no_origin,
@@ -120,6 +123,32 @@ fn new_objects_have_no_origin(bed: &Bed) {
     for name in ["file", "dir", "gone"] {
         assert_eq!(bed.upper.xattr(name, ORIGIN), None, "{name}");
     }
+}
+
+fn a_directory_is_pure_again_when_it_is_listed(bed: &Bed) {
+    bed.lower.file("low", "low");
+    let m = bed.mount();
+    // Listed by more than one call.
+    m.sub("dir");
+    for number in 0..1000 {
+        m.file(&format!("dir/a-name-that-takes-room-{number}"), "");
+    }
+    m.rename("low", "dir/low");
+    let mark = || bed.upper.xattr("dir", IMPURE);
+    for _ in 0..2 {
+        m.names("dir");
+        assert_eq!(mark().as_deref(), Some(&b"y"[..]), "with a file from below");
+    }
+    m.unlink("dir/low");
+    m.names("dir");
+    assert_eq!(mark(), None, "without it");
+    // And impure again.
+    bed.lower.file("second", "second");
+    let m = bed.remount_fresh();
+    m.rename("second", "dir/second");
+    assert_eq!(mark().as_deref(), Some(&b"y"[..]), "with another");
+    m.names("dir");
+    assert_eq!(mark().as_deref(), Some(&b"y"[..]), "with another, listed");
 }
 
 fn a_parent_of_a_copied_up_file_is_impure(bed: &Bed) {

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
+use crate::support::done::Done;
 use crate::support::handle::{self, get};
 use crate::support::index::{self, remount};
 use crate::support::must::must;
@@ -124,8 +125,8 @@ fn with_caches_dropped(f: impl FnOnce()) {
                 thread::sleep(Duration::from_millis(20));
             }
         });
+        let _done = Done(&done);
         f();
-        done.store(true, Ordering::Relaxed);
     });
 }
 
@@ -211,11 +212,11 @@ fn of_directories_found_by_handles(bed: &Bed) {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
+                let _done = Done(&done);
                 for _ in 0..30 {
                     m.rename("a/b", "to/b");
                     m.rename("to/b", "a/b");
                 }
-                done.store(true, Ordering::Relaxed);
             });
             while !done.load(Ordering::Relaxed) {
                 // It may be just on its way.

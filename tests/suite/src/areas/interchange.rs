@@ -36,7 +36,8 @@ fn assert_taken_over(bed: &Bed) -> Dir {
     m
 }
 
-fn tree(bed: &Bed) -> Dir {
+/// What the layers are made of.
+pub fn fill(bed: &Bed) {
     for dir in [
         bed.lower.sub("a"),
         bed.lower.sub("b"),
@@ -49,6 +50,10 @@ fn tree(bed: &Bed) -> Dir {
         dir.symlink("x", "link");
         dir.node("fifo", FileType::Fifo, 0o600, (0, 0));
     }
+}
+
+fn tree(bed: &Bed) -> Dir {
+    fill(bed);
     bed.mount()
 }
 

@@ -24,7 +24,6 @@ tests! {
         read_only_lower_mount,
         two_mounts_of_one_lower,
         filesystems_in_a_lower_are_not_crossed,
-        five_hundred_lowers,
         layers_are_found_through_symlinks,
         the_last_lowerdir_counts;
     ONCE:
@@ -192,45 +191,6 @@ fn filesystems_in_a_lower_are_not_crossed(bed: &Bed) {
     sub.file("on top", "of another filesystem");
     let m = bed.mount();
     assert_eq!(m.names("sub"), ["beneath"]);
-}
-
-/// `count` layers with one file each, and a file that all of them have; the
-/// names are as short as a mount's options ask for.
-fn many_lowers(bed: &Bed, count: usize) -> String {
-    let base = bed.lower.sub("layers");
-    let names: Vec<_> = (0..count).map(|number| number.to_string()).collect();
-    for name in &names {
-        let layer = base.sub(name);
-        layer.file(&format!("in-{name}"), name);
-        layer.file("in-all", name);
-    }
-    must("chdir", rustix::process::chdir(base.path()));
-    names.join(":")
-}
-
-fn five_hundred_lowers(bed: &Bed) {
-    let lowerdir = many_lowers(bed, 500);
-    let options = format!(
-        "lowerdir={lowerdir},upperdir={},workdir={}",
-        bed.upper, bed.work
-    );
-    let m = must("mount", bed.try_mount(&options));
-    must("chdir", rustix::process::chdir("/"));
-    assert_eq!(m.text("in-0"), "0");
-    assert_eq!(m.text("in-499"), "499");
-    assert_eq!(m.text("in-all"), "0");
-    assert_eq!(m.names("").len(), 501);
-    bed.umount();
-
-    must("chdir", rustix::process::chdir(bed.lower.at("layers")));
-    bed.lower.sub("layers/500");
-    let options = format!(
-        "lowerdir={lowerdir}:500,upperdir={},workdir={}",
-        bed.upper, bed.work
-    );
-    let result = bed.try_mount(&options);
-    must("chdir", rustix::process::chdir("/"));
-    refused(Errno::INVAL, result);
 }
 
 fn layers_are_found_through_symlinks(bed: &Bed) {

@@ -12,6 +12,7 @@ use super::rename_dir::assert_pure;
 use crate::harness::bed::Bed;
 use crate::support::content::pattern;
 use crate::support::dir::Dir;
+use crate::support::done::Done;
 use crate::support::must::{must, same_bytes};
 use crate::support::process::Child;
 use crate::support::{metacopy, snapshot};
@@ -55,15 +56,6 @@ fn killed(bed: &Bed) {
     let m = bed.remount_fresh();
     snapshot::assert_same(&snapshot::take(&m.join("new")), &before);
     assert_pure(bed, "new");
-}
-
-/// Tells other tasks that they may stop, also when the test fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn others_work_in_it(bed: &Bed) {

@@ -3,8 +3,6 @@
 //! Names of extended attributes: those of the overlay's own namespace, escaped
 //! and not, lists of them, and names that only look like its own.
 
-use std::os::unix::ffi::OsStrExt;
-
 use rustix::fs::{
     lgetxattr, listxattr, llistxattr, lremovexattr, lsetxattr, removexattr, setxattr, FileType,
     XattrFlags,
@@ -13,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
+use crate::support::escapes::TRUSTED;
 use crate::support::must::{must, refused};
 use crate::support::process::{as_user, USER};
 
@@ -40,7 +39,7 @@ tests! {
 
 /// `trusted.overlay.` with this many escapes, and a name.
 fn name(escapes: usize, rest: &str) -> String {
-    format!("trusted.overlay.{}{rest}", "overlay.".repeat(escapes))
+    TRUSTED.name(escapes, rest)
 }
 
 /// A lower and an upper file, and the overlay over them.
@@ -51,24 +50,7 @@ fn files(bed: &Bed) -> (Dir, [(&Dir, &'static str); 2]) {
 }
 
 fn escaped_ones_are_shown(bed: &Bed) {
-    for (layer, file) in [(&bed.lower, "low"), (&bed.upper, "up")] {
-        layer.file(file, "content");
-        for escapes in 0..4 {
-            let value = [b'0' + escapes as u8];
-            layer.set_xattr(file, &name(escapes, "note"), &value);
-        }
-    }
-    let m = bed.mount();
-    for file in ["low", "up"] {
-        let mut listed = m.xattr_names(file);
-        listed.retain(|name| name.starts_with("trusted."));
-        assert_eq!(listed, [name(0, "note"), name(1, "note"), name(2, "note")]);
-        for escapes in 0..3 {
-            let value = m.xattr(file, &name(escapes, "note"));
-            assert_eq!(value, Some(vec![b'1' + escapes as u8]));
-        }
-        assert_eq!(m.xattr(file, &name(3, "note")), None);
-    }
+    TRUSTED.are_shown(bed, &[]);
 }
 
 /// `user.overlay.` is the overlay's own with the option `userxattr` alone.
@@ -142,63 +124,15 @@ fn many_are_copied(bed: &Bed) {
 }
 
 fn escaped_ones_are_copied(bed: &Bed) {
-    bed.lower.file("low", "content");
-    bed.lower.sub("dir");
-    for path in ["low", "dir"] {
-        for escapes in 0..3 {
-            bed.lower.set_xattr(path, &name(escapes, "note"), b"value");
-        }
-    }
-    let m = bed.mount();
-    for path in ["low", "dir"] {
-        m.chmod(path, 0o700);
-        assert_eq!(bed.upper.xattr(path, &name(0, "note")), None);
-        for escapes in 1..3 {
-            let copied = bed.upper.xattr(path, &name(escapes, "note"));
-            assert_eq!(copied.as_deref(), Some(&b"value"[..]));
-        }
-    }
+    TRUSTED.are_copied(bed, &[]);
 }
 
 fn escaped_with_flags(bed: &Bed) {
-    let (m, files) = files(bed);
-    for (_, file) in files {
-        for escapes in 0..2 {
-            let key = name(escapes, "note");
-            let set = |flags| setxattr(m.at(file), &key, b"value", flags);
-            refused(Errno::NODATA, set(XattrFlags::REPLACE));
-            must("create", set(XattrFlags::CREATE));
-            refused(Errno::EXIST, set(XattrFlags::CREATE));
-            must("replace", set(XattrFlags::REPLACE));
-            let below = name(escapes + 1, "note");
-            assert!(bed.upper.xattr(file, &below).is_some());
-        }
-        assert_eq!(bed.upper.xattr(file, &name(0, "note")), None);
-    }
+    TRUSTED.with_flags(bed);
 }
 
 fn escaped_ones_are_removed(bed: &Bed) {
-    for (layer, file) in [(&bed.lower, "low"), (&bed.upper, "up")] {
-        layer.file(file, "content");
-        layer.set_xattr(file, &name(0, "private"), b"value");
-        layer.set_xattr(file, &name(1, "note"), b"value");
-    }
-    let m = bed.mount();
-    for file in ["low", "up"] {
-        refused(
-            Errno::NODATA,
-            removexattr(m.at(file), name(0, "private").as_str()),
-        );
-        refused(
-            Errno::NODATA,
-            removexattr(m.at(file), name(1, "note").as_str()),
-        );
-        assert!(file == "up" || !bed.upper.exists(file));
-        m.remove_xattr(file, &name(0, "note"));
-        assert_eq!(bed.upper.xattr(file, &name(1, "note")), None);
-    }
-    assert!(bed.upper.xattr("up", &name(0, "private")).is_some());
-    assert!(bed.lower.xattr("low", &name(1, "note")).is_some());
+    TRUSTED.are_removed(bed);
 }
 
 fn a_lower_one_is_removed(bed: &Bed) {
@@ -218,25 +152,7 @@ fn a_lower_one_is_removed(bed: &Bed) {
 }
 
 fn too_long_to_be_escaped(bed: &Bed) {
-    let (m, files) = files(bed);
-    let prefix = "trusted.overlay.";
-    for (_, file) in files {
-        for (length, fits) in [(255 - 8, true), (255 - 7, false), (255, false)] {
-            let key = format!("{prefix}{}", "n".repeat(length - prefix.len()));
-            let set = setxattr(m.at(file), &key, b"value", XattrFlags::empty());
-            let mut value = [0_u8; 8];
-            if fits {
-                must("setxattr", set);
-                assert_eq!(lgetxattr(m.at(file), &key, &mut value), Ok(5));
-                assert!(m.xattr_names(file).contains(&key));
-                m.remove_xattr(file, &key);
-            } else {
-                refused(Errno::OPNOTSUPP, set);
-                refused(Errno::OPNOTSUPP, lgetxattr(m.at(file), &key, &mut value));
-                refused(Errno::OPNOTSUPP, removexattr(m.at(file), &key));
-            }
-        }
-    }
+    TRUSTED.too_long(bed);
 }
 
 fn the_bare_prefix(bed: &Bed) {
@@ -267,40 +183,8 @@ fn the_bare_prefix(bed: &Bed) {
     }
 }
 
-/// What `listxattr` says without a buffer.
-#[track_caller]
-fn list_size(dir: &Dir, name: &str) -> usize {
-    let path = dir.at(name);
-    let path = must("path", std::ffi::CString::new(path.as_os_str().as_bytes()));
-    // SAFETY: the path is a C string, and no buffer is given.
-    let size = unsafe { libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0) };
-    usize::try_from(size).expect("a size")
-}
-
-/// The size that is told holds whatever the filter leaves, as does a buffer of
-/// that size.
 fn lists_and_their_sizes(bed: &Bed) {
-    for (layer, file) in [(&bed.lower, "low"), (&bed.upper, "up")] {
-        layer.file(file, "content");
-        layer.set_xattr(file, "user.note", b"value");
-        layer.set_xattr(file, &name(0, "private"), b"value");
-        layer.set_xattr(file, &name(1, "note"), b"value");
-    }
-    let m = bed.mount();
-    for (layer, file) in [(&bed.lower, "low"), (&bed.upper, "up")] {
-        let size = list_size(layer, file);
-        assert_eq!(list_size(&m, file), size);
-        let shown: usize = m.xattr_names(file).iter().map(|key| key.len() + 1).sum();
-        assert_eq!(shown, "user.note\0".len() + name(0, "note").len() + 1);
-        for room in [1, shown - 1, shown, size - 1] {
-            refused(Errno::RANGE, listxattr(m.at(file), &mut vec![0_u8; room]));
-        }
-        for room in [size, size + 1, 65536] {
-            let mut list = vec![0xff_u8; room];
-            assert_eq!(must("listxattr", listxattr(m.at(file), &mut list)), shown);
-            assert_eq!(list[shown - 1], 0);
-        }
-    }
+    TRUSTED.lists(bed);
 }
 
 fn an_empty_list(bed: &Bed) {
@@ -315,7 +199,7 @@ fn an_empty_list(bed: &Bed) {
             0
         );
     }
-    assert_eq!(list_size(&m, "up"), 0);
+    assert_eq!(m.xattr_list_size("up"), 0);
 }
 
 fn others_see_no_trusted_ones(bed: &Bed) {

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -407,5 +408,15 @@ impl Dir {
             .collect();
         names.sort();
         names
+    }
+
+    /// The size of the list of these names, as it is told without a buffer.
+    #[track_caller]
+    pub fn xattr_list_size(&self, name: &str) -> usize {
+        let path = self.at(name);
+        let path = must("path", std::ffi::CString::new(path.as_os_str().as_bytes()));
+        // SAFETY: the path is a C string, and no buffer is given.
+        let size = unsafe { libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0) };
+        usize::try_from(size).expect("a size")
     }
 }

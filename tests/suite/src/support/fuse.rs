@@ -2,6 +2,9 @@
 
 //! A filesystem in a child process, by the FUSE protocol: it shows a directory,
 //! with less than the directory's own filesystem can do.
+//!
+//! Whoever reads a file called [`STUCK`] waits until there is a [`GO`] beside it in
+//! the directory, and so does every later request.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -32,6 +35,8 @@ pub struct Abilities {
     pub xattrs: bool,
     /// Renames take flags.
     pub rename_flags: bool,
+    /// Directories may be called "index".
+    pub index: bool,
 }
 
 /// All of it.
@@ -39,6 +44,7 @@ pub const ALL: Abilities = Abilities {
     types: true,
     xattrs: true,
     rename_flags: true,
+    index: true,
 };
 
 /// None of it.
@@ -46,6 +52,7 @@ pub const NONE: Abilities = Abilities {
     types: false,
     xattrs: false,
     rename_flags: false,
+    index: true,
 };
 
 /// Mounts a filesystem that shows the directory `of`. Names and attributes are
@@ -65,6 +72,15 @@ pub fn mount(bed: &Bed, of: &Dir, name: &str, abilities: Abilities) -> Dir {
     Child::spawn(|| Server::new(device, root, abilities).run());
     at
 }
+
+/// The name of a file that cannot be read yet.
+pub const STUCK: &str = "stuck";
+
+/// What says that it can be read.
+pub const GO: &str = "go";
+
+/// What is made beside it when somebody reads it.
+pub const ASKED: &str = "asked";
 
 /// An attribute that every object has.
 const SYNCS: &str = "user.syncs";
@@ -245,8 +261,10 @@ impl Server {
             .map_err(errno)?;
         self.next += 1;
         self.files.insert(self.next, file);
+        // FOPEN_DIRECT_IO: without the page cache.
+        let direct = flags & libc::O_DIRECT as u32 != 0;
         let mut out = Writer::default();
-        out.u64(self.next).u32(0).u32(0);
+        out.u64(self.next).u32(direct.into()).u32(0);
         Ok(out.0)
     }
 
@@ -305,6 +323,9 @@ impl Server {
             9 => {
                 let mode = Mode::from_raw_mode(request.u32());
                 let path = self.child(node, request.skip(4).text())?;
+                if path.ends_with("index") && !self.abilities.index {
+                    return Err(Errno::PERM);
+                }
                 mkdir(&path, mode)?;
                 self.made(path, owner)
             }
@@ -341,6 +362,7 @@ impl Server {
             // READ
             15 => {
                 let (number, at, size) = (request.u64(), request.u64(), request.u32());
+                self.wait_if_stuck(node)?;
                 let mut data = vec![0; size as usize];
                 let length = self.file(number)?.read_at(&mut data, at).map_err(errno)?;
                 data.truncate(length);
@@ -434,6 +456,17 @@ impl Server {
             }
             _ => Err(Errno::NOSYS),
         }
+    }
+
+    fn wait_if_stuck(&self, node: u64) -> Result<(), Errno> {
+        let path = self.path(node)?;
+        if path.file_name() == Some(OsStr::new(STUCK)) {
+            std::fs::write(path.with_file_name(ASKED), "").map_err(errno)?;
+            while !path.with_file_name(GO).exists() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Ok(())
     }
 
     fn attr_out(&self, node: u64) -> Reply {
