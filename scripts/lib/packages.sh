@@ -23,9 +23,10 @@ packages() {
 		esac
 		;;
 	qemu) printf '%s\n' qemu-system-x86 seabios e2fsprogs util-linux ;;
+	bench) printf '%s\n' fuse-overlayfs ;;
 	demo) printf '%s\n' mmdebstrap apt-utils ;;
 	test)
-		printf '%s\n' xfsprogs btrfs-progs squashfs-tools erofs-utils libcap-dev busybox-static \
+		printf '%s\n' xfsprogs btrfs-progs squashfs-tools erofs-utils dmsetup libcap-dev busybox-static \
 			python3 python3-lmdb locales fontconfig fonts-dejavu-core
 		;;
 	check)

@@ -34,7 +34,9 @@ vm_argv() {
 	case $accel in
 	kvm) argv+=(-accel kvm -cpu host) ;;
 	tcg) if [[ -n $icount ]]; then
-		argv+=(-accel tcg,thread=single -cpu max -icount "shift=0,sleep=off")
+		# A "rep movsb" counts an instruction a byte; without these two the kernel
+		# copies words.
+		argv+=(-accel tcg,thread=single -cpu max,-erms,-fsrm -icount "shift=0,sleep=off")
 	else
 		argv+=(-accel "tcg,thread=multi" -cpu max)
 	fi ;;

@@ -175,6 +175,16 @@ pub fn lowerdir(value: &[u8]) {
     assert!(rest.is_empty());
 }
 
+/// The bytes, at the front of a buffer that has room for them.
+fn collect(bytes: impl Iterator<Item = u8>, buffer: &mut [u8]) -> &[u8] {
+    let mut len = 0;
+    for byte in bytes {
+        buffer[len] = byte;
+        len += 1;
+    }
+    &buffer[..len]
+}
+
 /// Options and commas are the whole; escapes shorten; what is shown can be read back.
 pub fn mount_option(options: &[u8]) {
     let options = front(options, INPUT_MAX);
@@ -192,6 +202,15 @@ pub fn mount_option(options: &[u8]) {
     let unescaped = mount_option::unescape(options, &mut buffer[..options.len()]).unwrap();
     let backslashes = options.iter().filter(|&&byte| byte == b'\\').count();
     assert!(unescaped.len() >= options.len() - backslashes);
+
+    let mut buffers = [[0; 2 * INPUT_MAX]; 3];
+    let [escaped, protected, again] = &mut buffers;
+    let escaped = collect(mount_option::escape(options), escaped);
+    assert_eq!(mount_option::split(escaped).count(), 1);
+    assert_eq!(mount_option::unescape(escaped, again), Ok(options));
+    let protected = collect(mount_option::protect(options), protected);
+    assert_eq!(mount_option::split(protected).count(), 1);
+    assert_eq!(mount_option::unescape(protected, again), Ok(unescaped));
 
     let mut shown = mount_option::show(options);
     for &byte in options {

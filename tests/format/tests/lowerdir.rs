@@ -79,7 +79,7 @@ fn refused() {
 #[test]
 fn most_layers() {
     let value = vec!["/l"; LAYERS_MAX].join(":");
-    assert_eq!(layers(&value).unwrap().len(), 500);
+    assert_eq!(layers(&value).unwrap().len(), 4096);
     let value = format!("{value}::/l");
     assert_eq!(layers(&value), Err(LowerdirError::TooManyLayers));
 }
@@ -88,7 +88,7 @@ fn most_layers() {
 fn every_refusal_says_why() {
     assert_eq!(
         LowerdirError::TooManyLayers.to_string(),
-        "lowerdir: too many layers, the limit is 500"
+        "lowerdir: too many layers, the limit is 4096"
     );
     assert_eq!(
         LowerdirError::LayerAfterData.to_string(),

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rovl_format::check;
 use rovl_format::format::{
     mount_option::{
+        escape,
+        protect,
         show,
         split,
         unescape, //
@@ -59,6 +61,39 @@ fn one_level_of_backslashes() {
     }
     assert_eq!(unescape(b"abc", &mut [0; 2]), Err(FormatError::TooLong));
     assert_eq!(unescape(br"\a\b", &mut [0; 2]), Ok(&b"ab"[..]));
+}
+
+#[test]
+fn escaped_to_be_given_again() {
+    for path in ["/a/b", "/a,b", r"/a\b", r"/a\,b", r"/a\", "/a:b =\n"] {
+        let escaped: Vec<u8> = escape(path.as_bytes()).collect();
+        let mut buffer = [0; 32];
+        assert_eq!(unescape(&escaped, &mut buffer), Ok(path.as_bytes()));
+        assert_eq!(split(&escaped).count(), 1, "{path}");
+    }
+}
+
+#[test]
+fn protected_commas() {
+    for (value, protected) in [
+        ("/a/b", "/a/b"),
+        ("/a,b", r"/a\,b"),
+        (r"/a\,b", r"/a\,b"),
+        (r"/a\\,b", r"/a\\\,b"),
+        (",", r"\,"),
+        (r"\", r"\"),
+    ] {
+        let got: Vec<u8> = protect(value.as_bytes()).collect();
+        assert_eq!(got, protected.as_bytes());
+        assert_eq!(split(&got).count(), 1);
+        let mut buffers = [[0; 16]; 2];
+        let [first, second] = &mut buffers;
+        assert_eq!(
+            unescape(&got, first),
+            unescape(value.as_bytes(), second),
+            "{value}"
+        );
+    }
 }
 
 #[test]

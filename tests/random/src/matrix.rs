@@ -10,50 +10,41 @@ pub struct OptionSet {
     /// Options of the overlays that make lower layers, where these options can mount
     /// what comes of it.
     pub layers: String,
-    /// Whether a driver may refuse to mount.
-    pub may_refuse: bool,
 }
 
-/// OPTIONS, OPTIONS FOR LAYERS, WHETHER A DRIVER MAY REFUSE. Whoever adds a feature takes its
-/// `true` away.
-const TABLE: &[(&str, &str, bool)] = &[
-    ("", "redirect_dir=off", false),
-    ("redirect_dir=off", "redirect_dir=off", false),
-    ("redirect_dir=nofollow", "redirect_dir=off", false),
-    ("redirect_dir=follow", "redirect_dir=on", false),
-    ("redirect_dir=on", "redirect_dir=on", false),
-    ("index=on", "redirect_dir=off", false),
-    ("redirect_dir=on,index=on", "redirect_dir=on", false),
-    ("metacopy=on", "metacopy=on", false),
-    ("redirect_dir=on,index=on,metacopy=on", "metacopy=on", false),
-    ("index=on,nfs_export=on", "redirect_dir=off", false),
-    (
-        "redirect_dir=on,index=on,nfs_export=on",
-        "redirect_dir=on",
-        false,
-    ),
-    ("xino=on", "redirect_dir=off", false),
-    ("xino=off", "redirect_dir=off", false),
+/// OPTIONS, OPTIONS FOR LAYERS.
+const TABLE: &[(&str, &str)] = &[
+    ("", "redirect_dir=off"),
+    ("redirect_dir=off", "redirect_dir=off"),
+    ("redirect_dir=nofollow", "redirect_dir=off"),
+    ("redirect_dir=follow", "redirect_dir=on"),
+    ("redirect_dir=on", "redirect_dir=on"),
+    ("index=on", "redirect_dir=off"),
+    ("redirect_dir=on,index=on", "redirect_dir=on"),
+    ("metacopy=on", "metacopy=on"),
+    ("redirect_dir=on,index=on,metacopy=on", "metacopy=on"),
+    ("index=on,nfs_export=on", "redirect_dir=off"),
+    ("redirect_dir=on,index=on,nfs_export=on", "redirect_dir=on"),
+    ("xino=on", "redirect_dir=off"),
+    ("xino=off", "redirect_dir=off"),
     (
         "xino=auto,redirect_dir=on,index=on,metacopy=on",
         "metacopy=on",
-        false,
     ),
-    ("uuid=on", "redirect_dir=off", false),
-    ("uuid=null", "redirect_dir=off", false),
-    ("uuid=off", "redirect_dir=off", false),
-    ("userxattr", "userxattr", true),
-    ("volatile", "redirect_dir=off", false),
+    ("uuid=on", "redirect_dir=off"),
+    ("uuid=null", "redirect_dir=off"),
+    ("uuid=off", "redirect_dir=off"),
+    ("userxattr", "userxattr"),
+    ("volatile", "redirect_dir=off"),
 ];
 
 /// All sets.
 pub fn all() -> Vec<OptionSet> {
     TABLE
         .iter()
-        .map(|(options, layers, may_refuse)| OptionSet {
+        .map(|(options, layers)| OptionSet {
             options: (*options).to_owned(),
             layers: (*layers).to_owned(),
-            may_refuse: *may_refuse,
         })
         .collect()
 }
@@ -68,7 +59,6 @@ pub fn named(options: &str) -> OptionSet {
         .unwrap_or_else(|| OptionSet {
             options: options.to_owned(),
             layers: String::from("redirect_dir=off"),
-            may_refuse: false,
         })
 }
 

@@ -74,55 +74,43 @@ const RULES: [Rule; 2] = [
 /// An attribute of the format that C and rovl do not give to the same objects of an upper
 /// layer.
 struct Excuse {
-    /// The attribute, with the value that it has then.
+    /// The attribute, with the value that it has then, in the namespace of the mount.
     attribute: &'static str,
     /// Whether C may have it where rovl does not.
     c_alone: bool,
     /// Whether rovl may have it where C does not.
     rovl_alone: bool,
-    /// Whether this is so only for what was made by hand.
-    by_hand: bool,
 }
 
-const EXCUSES: [Excuse; 4] = [
+const EXCUSES: [Excuse; 3] = [
     // C notes where a directory comes from before it knows that it cannot be renamed. A note
     // that is needed is noticed without: lower objects would be missed after the next mount.
     Excuse {
-        attribute: "trusted.overlay.redirect=",
+        attribute: "overlay.redirect=",
         c_alone: true,
         rovl_alone: false,
-        by_hand: false,
     },
     // The mark says only that listings have to look numbers up, which are compared. C marks
     // the parent of whatever it copies up; rovl does not if the copy has no origin, as that
-    // of a file with several links. C removes the mark when it lists a directory that
-    // does not need it; rovl leaves it.
+    // of a file with several links. Both take the mark away when they list a directory that
+    // does not need it.
     Excuse {
-        attribute: "trusted.overlay.impure=y",
+        attribute: "overlay.impure=y",
         c_alone: true,
-        rovl_alone: true,
-        by_hand: false,
+        rovl_alone: false,
     },
     // C marks a directory before it knows that it cannot be renamed, and leaves that. A mark
     // that is needed is noticed without: lower objects would be seen after the next mount.
     Excuse {
-        attribute: "trusted.overlay.opaque=y",
+        attribute: "overlay.opaque=y",
         c_alone: true,
         rovl_alone: false,
-        by_hand: false,
-    },
-    // C adds the origin to a directory that was merged by hand, when it finds it.
-    Excuse {
-        attribute: "trusted.overlay.origin=",
-        c_alone: true,
-        rovl_alone: false,
-        by_hand: true,
     },
 ];
 
 /// Whether the lists of attributes of an object in C's upper layer and in rovl's may differ
 /// as they do.
-pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
+pub fn excuses(c: &str, rovl: &str) -> bool {
     let (c, rovl) = (&last_components(c, rovl), &last_components(rovl, c));
     let alone = |list: &str, other: &str| -> Vec<String> {
         list.split(' ')
@@ -132,11 +120,13 @@ pub fn excuses(c: &str, rovl: &str, by_hand: bool) -> bool {
             .collect()
     };
     let excused = |attribute: &String, allowed: fn(&Excuse) -> bool| {
-        EXCUSES.iter().any(|excuse| {
-            attribute.starts_with(excuse.attribute)
-                && allowed(excuse)
-                && (by_hand || !excuse.by_hand)
-        })
+        let name = attribute
+            .strip_prefix("trusted.")
+            .or_else(|| attribute.strip_prefix("user."))
+            .unwrap_or(attribute);
+        EXCUSES
+            .iter()
+            .any(|excuse| name.starts_with(excuse.attribute) && allowed(excuse))
     };
     alone(c, rovl)
         .iter()

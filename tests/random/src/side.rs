@@ -120,12 +120,17 @@ impl Side {
         self.options.split(',').any(|other| other == option)
     }
 
-    /// What is seen through it.
+    /// What is seen through it, but for numbers that last as long as an inode is in the
+    /// cache: with `userxattr`, where only files, directories and sockets have an origin.
     pub fn dump(&self) -> Dump {
         let view = View::Overlay {
             is_of_c: self.tree.is_of_c,
         };
-        dump::take(&self.tree.root, view, &self.tree.numbers)
+        let mut dump = dump::take(&self.tree.root, view, &self.tree.numbers);
+        if self.has_option("userxattr") {
+            dump::forget_numbers(&mut dump, |kind| !matches!(kind, "file" | "dir" | "socket"));
+        }
+        dump
     }
 
     /// The index of upper's files, where there may be one.

@@ -30,8 +30,6 @@ pub struct Difference {
 pub enum Verdict {
     /// Both agree about all.
     Same,
-    /// A driver does not have the options.
-    Refused(String),
     /// They do not agree.
     Different(Difference),
 }
@@ -57,7 +55,6 @@ pub fn run(bench: &Bench, plan: &Plan<'_>) -> Result<Trial, Box<dyn Error>> {
         outcomes: Vec::new(),
         rules: BTreeMap::new(),
         swapped: false,
-        by_hand: !case.upper.is_empty(),
     };
     let verdict = match running.run(bench, plan, &mut case) {
         Ok(()) => Verdict::Same,
@@ -81,8 +78,6 @@ struct Running {
     outcomes: Vec<[Outcome; 2]>,
     rules: BTreeMap<&'static str, usize>,
     swapped: bool,
-    /// Whether upper was not empty when first mounted.
-    by_hand: bool,
 }
 
 fn different(what: &str, lines: Vec<String>) -> Result<(), Verdict> {
@@ -97,7 +92,7 @@ fn different(what: &str, lines: Vec<String>) -> Result<(), Verdict> {
 
 impl Running {
     fn run(&mut self, bench: &Bench, plan: &Plan<'_>, case: &mut Case) -> Result<(), Verdict> {
-        self.mount(bench.set.may_refuse)?;
+        self.mount()?;
         let mut feed = case::program(plan);
         feed.look(&self.stage.sides[0].tree.root);
         while let Some(step) = feed.next() {
@@ -163,19 +158,13 @@ impl Running {
         }
     }
 
-    fn mount(&mut self, may_refuse: bool) -> Result<(), Verdict> {
+    fn mount(&mut self) -> Result<(), Verdict> {
         for side in &mut self.stage.sides {
-            match side.mount() {
-                Ok(()) => {}
-                Err(Errno::INVAL) if may_refuse => {
-                    return Err(Verdict::Refused(side.driver.clone()))
-                }
-                Err(error) => {
-                    different(
-                        "mount",
-                        vec![format!("{}: {}", side.driver, errno::name(error))],
-                    )?;
-                }
+            if let Err(error) = side.mount() {
+                different(
+                    "mount",
+                    vec![format!("{}: {}", side.driver, errno::name(error))],
+                )?;
             }
         }
         Ok(())
@@ -204,16 +193,14 @@ impl Running {
             self.swapped = true;
             std::mem::swap(&mut one.driver, &mut two.driver);
         }
-        self.mount(false)?;
+        self.mount()?;
         if let Some(before) = before {
             let after = self.dumps();
-            // Only files and directories have attributes of users, which the origin is then.
-            let numbers_are_kept = !self.stage.sides[0].has_option("userxattr");
             for side in [0, 1] {
                 let lines = dump::differences(
                     (&format!("{} before", names[side]), &before[side]),
                     (&format!("{} after", self.names()[side]), &after[side]),
-                    |field, _, _| matches!(field, "ino" | "one with") && !numbers_are_kept,
+                    |_, _, _| false,
                 );
                 different("one upper layer by both drivers", lines)?;
             }
@@ -279,8 +266,8 @@ impl Running {
         let excuse = |field: &str, one: &str, two: &str| match c_and_rovl {
             // Once drivers were swapped, each upper layer is the work of both.
             Some((c, _)) if field == "xattrs" => {
-                (c == 0 || self.swapped) && rules::excuses(one, two, self.by_hand)
-                    || (c == 1 || self.swapped) && rules::excuses(two, one, self.by_hand)
+                (c == 0 || self.swapped) && rules::excuses(one, two)
+                    || (c == 1 || self.swapped) && rules::excuses(two, one)
             }
             _ => false,
         };
