@@ -144,6 +144,9 @@ fn facts(plan: &Plan, look: usize, mine: &Facts, its: &Facts) -> (Vec<String>, V
             {
                 Some("C does not list all of a directory in which something cannot be looked up")
             }
+            _ if is_unlisted(path, its) => {
+                Some("C does not list what it notes the origin of where nothing may be noted")
+            }
             _ => None,
         };
         match reason {
@@ -224,6 +227,26 @@ fn fails(path: &Path, failed: &BTreeMap<&Path, &str>, error: &str) -> bool {
     path.ancestors()
         .any(|path| failed.get(path) == Some(&error))
 }
+
+/// Whether the name, or that of a directory above, is not listed though it can be looked up,
+/// in a directory that nobody may change: the first lookup fails there, and leaves an origin.
+fn is_unlisted(path: &Path, facts: &Facts) -> bool {
+    let says = |path: &Path, what, test: fn(&str) -> bool| {
+        let fact = facts.get(&(path.to_owned(), what));
+        fact.is_some_and(|value| test(value))
+    };
+    path.ancestors().any(|path| {
+        says(path, "listed", |how| how == "not")
+            && path.parent().is_some_and(|dir| {
+                says(dir, "statx", |attributes| {
+                    u64::from_str_radix(attributes, 16).is_ok_and(|bits| bits & PROTECTED != 0)
+                })
+            })
+    })
+}
+
+/// `STATX_ATTR_IMMUTABLE` and `STATX_ATTR_APPEND`.
+const PROTECTED: u64 = 0x30;
 
 /// Whether there is a name beside it, or beside a directory above, that cannot be looked up.
 fn hides_others(path: &Path, failed: &BTreeMap<&Path, &str>) -> bool {
