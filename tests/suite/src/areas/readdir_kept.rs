@@ -55,7 +55,7 @@ fn changed_in_a_layer_in_between(bed: &Bed) {
 }
 
 const DIRECTORIES: usize = 12;
-const ENTRIES: usize = 1500;
+const ENTRIES: usize = 500;
 /// Of the names alone.
 const SIZE: usize = DIRECTORIES * ENTRIES * 250;
 
