@@ -78,21 +78,26 @@ run_suite() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
+# The Debian of run_debian, made by that program of scripts/lib, the disks of its machine, and
+# which directory of that is its /mnt/w.
+DEBIAN=tools-root
+DEBIAN_DISKS=(--scratch)
+DEBIAN_W=/mnt/scratch/ext4
+
 # run_debian NAME SCRIPT VM-OPTIONS.. -- ARGUMENTS..: runs a script of scripts/lib in
-# a machine, as root of the Debian that tools-root makes.  Adds to `passed` and
-# `failed`.
+# a machine, as root of $DEBIAN.  Adds to `passed` and `failed`.
 run_debian() {
 	local name=$1 script=/mnt/rovl/scripts/lib/$2 out=$WORK/$1.out status=0 root p f
 	local vm=()
-	root=$("$TOP/scripts/lib/tools-root") || return 1
+	root=$("$TOP/scripts/lib/$DEBIAN") || return 1
 	shift 2
 	while [[ $1 != -- ]]; do
 		vm+=("$1")
 		shift
 	done
 	shift
-	"$TOP/scripts/vm" "${vm[@]}" --scratch --disk "file:$root:ro@/mnt/debian" \
-		-- "$TOP/scripts/lib/enter-root" /mnt/debian /mnt/scratch/ext4 bash "$script" "$@" >"$out" 2>&1 || status=$?
+	"$TOP/scripts/vm" "${vm[@]}" "${DEBIAN_DISKS[@]}" --disk "file:$root:ro@/mnt/debian" \
+		-- "$TOP/scripts/lib/enter-root" /mnt/debian "$DEBIAN_W" bash "$script" "$@" >"$out" 2>&1 || status=$?
 	cat "$out"
 	p=$(count '^ok ' "$out") f=$(count '^not ok ' "$out")
 	if ((status != 0)); then
