@@ -369,14 +369,18 @@ impl<'a> Search<'a> {
     /// Looks for what is wanted in one layer, from its directory `dir` on.
     fn in_layer(&mut self, dir: PathRef<'_>) -> Result<Option<ARef<Dentry>>> {
         *self.searched = self.searched.saturating_add(1);
-        let mut base = ARef::<Dentry>::from(dir.dentry());
+        let mut base: Option<ARef<Dentry>> = None;
         // Counted from the end: a redirect changes what is before.
         let slash = usize::from(self.wanted.is_absolute());
         let mut left = self.wanted.as_bytes().len().checked_sub(slash).ok_or(EIO)?;
         loop {
             let place = self.wanted.name_at(left)?;
             let len = place.len();
-            let Some(found) = self.one_name(PathRef::new(dir.mount(), &base)?, place)? else {
+            let at = match &base {
+                Some(base) => PathRef::new(dir.mount(), base)?,
+                None => dir,
+            };
+            let Some(found) = self.one_name(at, place)? else {
                 return Ok(None);
             };
             if len == left {
@@ -384,7 +388,7 @@ impl<'a> Search<'a> {
             }
             // The name, and the slash behind it.
             left = left.checked_sub(len + 1).ok_or(EIO)?;
-            base = found;
+            base = Some(found);
         }
     }
 
@@ -412,11 +416,11 @@ impl<'a> Search<'a> {
             return Err(EREMOTE);
         }
         let path = PathRef::new(dir.mount(), &dentry)?;
-        if is_whiteout(self.namespace(), path)? {
+        let mode = inode.mode();
+        if !mode.is_dir() && is_whiteout(self.namespace(), path)? {
             self.stop = true;
             return Ok(None);
         }
-        let mode = inode.mode();
         if is_last_name && self.metacopy && !mode.is_reg() {
             // No data.
             self.stop = true;

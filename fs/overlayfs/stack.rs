@@ -8,10 +8,14 @@ use kernel::prelude::*;
 
 /// Objects of lower layers, the highest first. Almost always it is one, which takes no
 /// memory of its own.
+#[derive(Default)]
 pub(crate) enum Stack {
+    /// None. An empty vector would be freed, which costs as much as an allocation.
+    #[default]
+    Empty,
     /// One object.
     One([LayerPath; 1]),
-    /// Any number, also none.
+    /// Several.
     Many(KVVec<LayerPath>),
 }
 
@@ -21,28 +25,22 @@ impl Stack {
         Self::One([object])
     }
 
-    /// Adds an object below the others. When that fails, none is left.
+    /// Adds an object below the others. When that fails, some or none of these are left.
     pub(crate) fn push(&mut self, object: LayerPath) -> Result {
+        if let Self::Many(objects) = self {
+            objects.push(object, GFP_KERNEL_ACCOUNT)?;
+            return Ok(());
+        }
         *self = match take(self) {
-            Self::Many(objects) if objects.is_empty() => Self::of(object),
             Self::One([first]) => {
-                let mut objects = KVVec::new();
+                let mut objects = KVVec::with_capacity(2, GFP_KERNEL_ACCOUNT)?;
                 objects.push(first, GFP_KERNEL_ACCOUNT)?;
                 objects.push(object, GFP_KERNEL_ACCOUNT)?;
                 Self::Many(objects)
             }
-            Self::Many(mut objects) => {
-                objects.push(object, GFP_KERNEL_ACCOUNT)?;
-                Self::Many(objects)
-            }
+            _ => Self::of(object),
         };
         Ok(())
-    }
-}
-
-impl Default for Stack {
-    fn default() -> Self {
-        Self::Many(KVVec::new())
     }
 }
 
@@ -51,6 +49,7 @@ impl Deref for Stack {
 
     fn deref(&self) -> &[LayerPath] {
         match self {
+            Self::Empty => &[],
             Self::One(object) => object,
             Self::Many(objects) => objects,
         }
