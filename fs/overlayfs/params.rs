@@ -306,12 +306,14 @@ fn named_path(fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result<Named
 /// The value of an option that means `name`, so that what is shown of a mount can be
 /// given to mount it again.
 fn escape(name: &CStr) -> Result<Text, AllocError> {
-    Text::collect(mount_option::escape(name.to_bytes_with_nul()))
+    let name = name.to_bytes_with_nul();
+    Text::collect(mount_option::escape(name), name.len())
 }
 
 /// A value of an option as `mount(2)` takes it: mount(8) repeats by that what is shown.
 fn protect(value: &CStr) -> Result<Text, AllocError> {
-    Text::collect(mount_option::protect(value.to_bytes_with_nul()))
+    let value = value.to_bytes_with_nul();
+    Text::collect(mount_option::protect(value), value.len())
 }
 
 /// Resolves `escaped`, in which a backslash keeps the following character.

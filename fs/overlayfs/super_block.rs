@@ -10,7 +10,7 @@ use crate::{
     format::xattr::Namespace,
     identity::Identity,
     kept::Kept,
-    layers::{LayerStack, SharedWhiteout, Upper},
+    layers::LayerStack,
     lower_data,
     mapping::PendingSwitches,
     mount,
@@ -36,6 +36,7 @@ use vfs::{
     fs::{FileSystem, Revalidation},
     inode::Inode,
     mapping::Tables,
+    mount::PrivateMount,
     rcu::RealInodes,
     super_block::{real_dentry, NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf}, //
 };
@@ -129,29 +130,18 @@ impl FileSystem for Overlay {
         sb.data().pending_switches.clear();
     }
 
+    fn private_mounts(data: &Super) -> impl Iterator<Item = &PrivateMount> {
+        let upper = data.layers.upper().ok().map(|upper| &upper.mount);
+        Iterator::chain(upper.into_iter(), data.layers.lower_mounts.iter())
+    }
+
     fn put_super(data: KBox<Super>) {
         let Super {
             layers, written, ..
         } = KBox::into_inner(data);
-        // Inodes go before what they were made of.
+        // Inodes go before the mounts that they are of.
         drop(written);
-        let LayerStack {
-            upper,
-            lower_roots,
-            mut lower_mounts,
-            lower,
-            ..
-        } = layers;
-        drop(lower_roots);
-        if let Some(upper) = upper {
-            // A link that was kept to make others of goes with the mount.
-            *upper.whiteout.lock() = SharedWhiteout::None;
-            let Upper { mount, .. } = KBox::into_inner(upper);
-            // Together they wait for one grace period; if there is no memory for that, each does.
-            let _ = lower_mounts.push(mount);
-        }
-        drop(lower_mounts);
-        drop(lower);
+        drop(layers);
     }
 
     fn inode_data(depth: c_int) -> impl PinInit<Entry, Infallible> {

@@ -19,9 +19,12 @@ impl Text {
         Ok(Self(copy))
     }
 
-    /// Of bytes up to the NUL that is the last of them.
-    pub(crate) fn collect(bytes: impl Iterator<Item = u8>) -> Result<Self, AllocError> {
-        let mut text = KVec::with_capacity(bytes.size_hint().0, GFP_KERNEL_ACCOUNT)?;
+    /// Of bytes up to the NUL that is the last of them. Most often there are `expected`.
+    pub(crate) fn collect(
+        bytes: impl Iterator<Item = u8>,
+        expected: usize,
+    ) -> Result<Self, AllocError> {
+        let mut text = KVec::with_capacity(expected, GFP_KERNEL_ACCOUNT)?;
         for byte in bytes {
             text.push(byte, GFP_KERNEL_ACCOUNT)?;
         }

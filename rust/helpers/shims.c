@@ -509,11 +509,6 @@ bool vfs_shim_may_print(void)
 	return __ratelimit(&limit);
 }
 
-void vfs_shim_synchronize_rcu_expedited(void)
-{
-	synchronize_rcu_expedited();
-}
-
 int vfs_shim_sync_metadata(struct super_block *sb)
 {
 	int ret = 0, ret2 = 0;

@@ -70,7 +70,6 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     struct cred *new);
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 bool vfs_shim_may_print(void);
-void vfs_shim_synchronize_rcu_expedited(void);
 int vfs_shim_sync_metadata(struct super_block *sb);
 bool vfs_shim_ext4_is_ordered(struct super_block *sb);
 bool vfs_shim_is_open_for_write(const struct inode *inode);

@@ -8,6 +8,7 @@ use crate::{
     context::{ContextVTable, FsContext, ParamValue, Refused},
     dentry::{Dentry, DentryOf},
     inode::InodeBox,
+    mount::PrivateMount,
     raw,
     rcu::RcuData,
     super_block::{NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf, SuperVTable},
@@ -79,6 +80,10 @@ pub trait FileSystem: Sized + 'static {
     /// The filesystem is going away: gives up references to its inodes. Nobody
     /// has files of it any more.
     fn kill_super(sb: &SuperBlockOf<Self>);
+
+    /// The private mounts of a super block whose dentries are gone. Its data is still looked at
+    /// by RCU walks.
+    fn private_mounts(data: &Self::Super) -> impl Iterator<Item = &PrivateMount>;
 
     /// Drops the private data of a super block whose dentries are gone.
     fn put_super(data: KBox<Self::Super>);

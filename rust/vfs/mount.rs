@@ -18,7 +18,10 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     str::CString,
-    sync::aref::{ARef, AlwaysRefCounted},
+    sync::{
+        aref::{ARef, AlwaysRefCounted},
+        atomic::{ordering, Atomic}, //
+    },
     types::{NotThreadSafe, Opaque}, //
 };
 
@@ -155,9 +158,11 @@ impl Drop for WriteAccess<'_> {
 /// A mount that a filesystem keeps for itself, in no namespace, see
 /// `clone_private_mount()`.
 ///
-/// Dropping it waits for an RCU grace period, so that no RCU walk can be in it:
-/// see `kern_unmount_array()`.
-pub struct PrivateMount(ARef<Mount>);
+/// If it was not [retired](retire), dropping it waits for an RCU grace period.
+pub struct PrivateMount {
+    mount: ARef<Mount>,
+    retired: Atomic<bool>,
+}
 
 impl PrivateMount {
     /// Clones the mount of `path`, with the path's dentry as root.
@@ -169,8 +174,11 @@ impl PrivateMount {
         // SAFETY: The path is valid for the call.
         let mount = from_err_ptr(unsafe { raw::clone_private_mount(&raw_path) })?;
         let mount = NonNull::new(mount).ok_or(ENOMEM)?;
-        // SAFETY: `clone_private_mount` returns a reference that moves into the `ARef`.
-        Ok(Self(unsafe { ARef::from_raw(mount.cast()) }))
+        Ok(Self {
+            // SAFETY: `clone_private_mount` returns a reference that moves into the `ARef`.
+            mount: unsafe { ARef::from_raw(mount.cast()) },
+            retired: Atomic::new(false),
+        })
     }
 
     /// Sets and clears `MNT_*` flags.
@@ -178,7 +186,7 @@ impl PrivateMount {
     /// Needs the mount exclusively: flags of a mount in use are changed under
     /// `mount_lock`.
     pub fn update_flags(&mut self, set: MountFlags, clear: MountFlags) {
-        let mount = self.0.as_ptr();
+        let mount = self.mount.as_ptr();
         // SAFETY: The mount is in no namespace and `self` is borrowed exclusively, so that nobody
         // else looks at it yet.
         unsafe { (*mount).mnt_flags = ((*mount).mnt_flags & !clear.0) | set.0 };
@@ -189,7 +197,39 @@ impl core::ops::Deref for PrivateMount {
     type Target = Mount;
 
     fn deref(&self) -> &Mount {
-        &self.0
+        &self.mount
+    }
+}
+
+impl Drop for PrivateMount {
+    fn drop(&mut self) {
+        if !self.retired.load(ordering::Relaxed) {
+            retire(core::iter::once(&*self));
+        }
+    }
+}
+
+/// Waits until no RCU walk can be in any of `mounts`, nor in anything else that no walk
+/// could find any more when this was called; those of them that were waited for before do
+/// not count. They can still be used.
+///
+/// All of up to 32 mounts wait for one grace period. See `kern_unmount_array()`.
+pub fn retire<'a>(mounts: impl Iterator<Item = &'a PrivateMount>) {
+    let mut mounts = mounts.filter(|mount| !mount.retired.xchg(true, ordering::Relaxed));
+    let mut raw_mounts = [core::ptr::null_mut(); 32];
+    loop {
+        let mut len: c_uint = 0;
+        for (place, mount) in Iterator::zip(raw_mounts.iter_mut(), mounts.by_ref()) {
+            // The array gives a reference up; that of `mount` goes with it.
+            *place = ARef::into_raw(mount.mount.clone()).cast().as_ptr();
+            len += 1;
+        }
+        // SAFETY: The first `len` are referenced mounts in no namespace that nobody has given up
+        // in this way before.
+        unsafe { raw::kern_unmount_array(raw_mounts.as_mut_ptr(), len) };
+        if (len as usize) < raw_mounts.len() {
+            break;
+        }
     }
 }
 
@@ -215,41 +255,10 @@ impl core::ops::Deref for PrivateMounts {
 
 impl Drop for PrivateMounts {
     fn drop(&mut self) {
-        let mounts = core::mem::take(&mut self.0);
-        let mut raw_mounts = KVVec::new();
-        if raw_mounts.reserve(mounts.len(), GFP_KERNEL).is_err() {
-            // Without memory each mount waits on its own, in its destructor.
-            return;
+        let is_retired = |mount: &PrivateMount| mount.retired.load(ordering::Relaxed);
+        if !self.iter().all(is_retired) {
+            retire(self.iter());
         }
-        for mount in mounts {
-            if raw_mounts.push(mount.0.as_ptr(), GFP_KERNEL).is_ok() {
-                // The array has the reference now.
-                core::mem::forget(mount);
-            }
-        }
-        let len = raw_mounts.len();
-        // SAFETY: Each is a mount in no namespace whose last long-term reference is given up.
-        unsafe { raw::kern_unmount_array(raw_mounts.as_mut_ptr(), len as c_uint) };
-    }
-}
-
-impl Drop for PrivateMount {
-    fn drop(&mut self) {
-        // The array gives up a reference; the one in `self.0` goes after.
-        let mut mount = self.0.clone().into_raw_mount();
-        // SAFETY: The mount is in no namespace and valid.
-        unsafe { raw::kern_unmount_array(&mut mount, 1) };
-    }
-}
-
-/// Gives the reference of an `ARef` to C.
-trait IntoRawMount {
-    fn into_raw_mount(self) -> *mut raw::vfsmount;
-}
-
-impl IntoRawMount for ARef<Mount> {
-    fn into_raw_mount(self) -> *mut raw::vfsmount {
-        ARef::into_raw(self).cast().as_ptr()
     }
 }
 

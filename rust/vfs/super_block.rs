@@ -8,7 +8,7 @@ use crate::{
     dentry::{Dentry, DentryOf},
     fs::{FileSystem, Registration},
     inode::{InodeBox, InodeOf},
-    mount::PathRef,
+    mount::{self, PathRef},
     raw,
     sysfs::{Number, Numbers}, //
 };
@@ -443,8 +443,8 @@ impl<F: FileSystem> SuperVTable<F> {
                 return;
             }
             // RCU walks may still be in the filesystem, by a mount that was detached before; they
-            // look at the data.
-            raw::vfs_shim_synchronize_rcu_expedited();
+            // look at the data. What they could be in besides is waited for together with them.
+            mount::retire(F::private_mounts(&*data));
             (*sb).s_fs_info = core::ptr::null_mut();
             F::put_super(KBox::from_raw(data));
         }
