@@ -483,13 +483,14 @@ fn in_the_way(bed: &Bed, uses: bool) -> Vec<Event> {
     let aside = bed.aside("aside");
     aside.file(fuse::STUCK, [0; PAGE]);
     let slow = fuse::mount(bed, &aside, "fuse", fuse::ALL);
-    let stuck = Stuck(aside.clone());
     let cached = slow.open_read(fuse::STUCK);
     let direct = slow.open(fuse::STUCK, OFlags::RDONLY | OFlags::DIRECT);
     // Has the page of the file locked.
     let reader = Child::spawn(|| {
         must("read", cached.read_at(&mut [0; 16], 0));
     });
+    // When the test fails it is dropped first, so that nobody waits for those who wait for it.
+    let stuck = Stuck(aside.clone());
     wait_until("a read", || aside.exists(fuse::ASKED));
 
     let mut early = Early::touched(bed);
@@ -518,6 +519,7 @@ fn in_the_way(bed: &Bed, uses: bool) -> Vec<Event> {
         board.wait(SWITCHED, 1);
         early.assert_current("in the child, after the switch");
     });
+    let stuck = stuck;
     // So many tasks of it wait, and not just for a moment.
     let waiting = |count| {
         (0..300).all(|_| {
