@@ -25,9 +25,10 @@
 //!    upper's file under it, and takes nothing of the above. What is below it is
 //!    told in [`vfs::mapping`]
 //! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers, the list of
-//!    pending switches, [`kept::Kept`] and [`entry::Entry`]'s `redirect` [n] are mutexes
-//!    that are taken last, with nothing under them but spinlocks. [`kept::Kept`] is taken
-//!    also where memory is given back: by whoever allocates some, whatever else is held
+//!    pending switches, that of written files, [`kept::Kept`] and [`entry::Entry`]'s
+//!    `redirect` [n] are mutexes that are taken last, with nothing under them but spinlocks.
+//!    [`kept::Kept`] is taken also where memory is given back: by whoever allocates some,
+//!    whatever else is held
 //!
 //! The data of a file is copied without 5, so that a frozen upper does not stop
 //! readers of a nested overlay. Nothing of a lower layer is locked but by the

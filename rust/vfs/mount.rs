@@ -213,7 +213,7 @@ impl Drop for PrivateMount {
 /// could find any more when this was called; those of them that were waited for before do
 /// not count. They can still be used.
 ///
-/// All of up to 32 mounts wait for one grace period. See `kern_unmount_array()`.
+/// Fewer than 32 mounts wait for one grace period together. See `kern_unmount_array()`.
 pub fn retire<'a>(mounts: impl Iterator<Item = &'a PrivateMount>) {
     let mut mounts = mounts.filter(|mount| !mount.retired.xchg(true, ordering::Relaxed));
     let mut raw_mounts = [core::ptr::null_mut(); 32];
