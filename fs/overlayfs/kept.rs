@@ -159,7 +159,7 @@ pub(crate) fn listing(dir: &InodeOf<Overlay>) -> Result<Arc<Listing>> {
         kept.populate(KeptListing(Place::new(dir)?));
     }
     let place = &kept.as_ref().ok_or(EIO)?.0;
-    let mut listing = place.listing.lock();
+    let mut listing = place.listing.lock_killable()?;
     if let Some(listing) = listing.as_ref().filter(|listing| listing.is_current(dir)) {
         return Ok(listing.clone());
     }

@@ -8,6 +8,7 @@
 //! have the digest that the metacopy tells, if the option `verity` is given.
 
 use crate::{
+    casefold,
     config::VerityMode,
     entry::OverlayInode,
     format::{
@@ -16,7 +17,6 @@ use crate::{
     },
     layers::LayerPath,
     metacopy,
-    super_block::Super,
     Overlay, //
 };
 use kernel::{
@@ -28,7 +28,8 @@ use vfs::{
     cred::with_creds,
     dentry::{Dentry, DentryOf, Name},
     inode::InodeOf,
-    mount::PathRef, //
+    mount::PathRef,
+    super_block::{SuperBlock, SuperBlockOf}, //
 };
 
 /// As long as a path can be, with its NUL.
@@ -69,13 +70,13 @@ pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
     let sb = inode.super_data();
     if let Some(deferred) = entry.deferred.as_ref() {
         if deferred.found().is_none() {
-            let found =
-                with_creds(&sb.cred, |_| look_for(sb, &deferred.redirect)).inspect_err(|err| {
-                    let err = err.to_errno();
-                    vfs::pr_warn_ratelimited!(
-                        "the data of a metacopy was not found: error {err}\n"
-                    );
-                })?;
+            let found = with_creds(&sb.cred, |_| {
+                look_for(inode.super_block_of(), &deferred.redirect)
+            })
+            .inspect_err(|err| {
+                let err = err.to_errno();
+                vfs::pr_warn_ratelimited!("the data of a metacopy was not found: error {err}\n");
+            })?;
             // If another task is faster, it has found the same, and is about to have put it there.
             if !deferred.found.populate(found) {
                 while deferred.found().is_none() {
@@ -94,7 +95,7 @@ pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
 }
 
 /// Looks for a file in the data-only layers, from the highest on.
-fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
+fn look_for(sb: &SuperBlockOf<Overlay>, redirect: &[u8]) -> Result<LayerPath> {
     let redirect = Redirect::parse(redirect).map_err(|_| EIO)?;
     if !redirect.is_absolute() {
         return Err(EIO);
@@ -103,8 +104,8 @@ fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
         return Err(ENAMETOOLONG);
     }
     let mut result = Err(ENOENT);
-    for (layer, root) in sb.layers.data_only_roots() {
-        match walk(root.borrow(), &redirect) {
+    for (layer, root) in sb.data().layers.data_only_roots() {
+        match walk(sb, root.borrow(), &redirect) {
             Ok(dentry) => return Ok(LayerPath { layer, dentry }),
             Err(err) => result = Err(err),
         }
@@ -114,12 +115,12 @@ fn look_for(sb: &Super, redirect: &[u8]) -> Result<LayerPath> {
 
 /// Finds the regular file at a path below `root`: neither symbolic links nor
 /// mounts are followed.
-fn walk(root: PathRef<'_>, redirect: &Redirect<'_>) -> Result<ARef<Dentry>> {
+fn walk(overlay: &SuperBlock, root: PathRef<'_>, redirect: &Redirect<'_>) -> Result<ARef<Dentry>> {
     let mut at: ARef<Dentry> = root.dentry().into();
     for name in redirect.names() {
         let dir = PathRef::new(root.mount(), &at)?;
         let next = dir.lookup_positive(Name::new(name)?)?;
-        if next.is_weird() || next.is_casefolded() {
+        if next.is_weird() || casefold::check(overlay, &next).is_err() {
             return Err(EREMOTE);
         }
         at = next;

@@ -129,6 +129,7 @@ fn fill_super_as_mounter(
     let upper_sb = layers
         .upper
         .as_ref()
+        .filter(|upper| upper.volatile.is_none())
         .map(|upper| upper.mount().super_block());
     let written = Written::new(upper_sb).map_err(fc.failed("set the mount up"))?;
     let traps = overlap::traps(&layers, fc)?;

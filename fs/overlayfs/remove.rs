@@ -13,6 +13,7 @@ use crate::{
     nlink,
     observe,
     workdir,
+    written,
     Overlay, //
 };
 use kernel::{
@@ -71,6 +72,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     // anew.
     child.unhash();
     index::after_removal(inode);
+    written::forget(inode);
     drop(settled);
     if inode.data().upper().is_some() {
         inode.copy_attr()?;

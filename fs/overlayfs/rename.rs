@@ -16,6 +16,7 @@ use crate::{
     redirect::{self, Reach},
     remove::{check_empty, drop_link, same_object},
     workdir,
+    written,
     Overlay, //
 };
 use kernel::{
@@ -137,6 +138,7 @@ pub(crate) fn rename(
             drop_link(new.dentry(), replaced);
         }
         index::after_removal(replaced);
+        written::forget(replaced);
     }
     drop(settled);
     for parent in [old.parent(), new.parent()] {

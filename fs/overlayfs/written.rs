@@ -6,7 +6,8 @@
 //!
 //! Data alone has to be known. What else was changed is in the journal or the
 //! transaction of the filesystem, which is committed as a whole; so this is done with
-//! filesystems that have one, and others are synced as a whole.
+//! filesystems that have one, unless times are kept in memory, and others are synced as a
+//! whole.
 //!
 //! A file is noted when it has been opened for writing, and stays noted as long as it
 //! is open or dirty. Each sweep begins a new list; an overlay inode remembers the sweep
@@ -64,7 +65,7 @@ struct List {
 }
 
 impl Written {
-    /// Nothing was written to `upper` yet, if there is one.
+    /// Nothing was written to `upper` yet, if there is one that is ever synced.
     pub(crate) fn new(upper: Option<&SuperBlock>) -> Result<Pin<KBox<DelayedWork<Self>>>> {
         let is_kept = upper.is_some_and(|sb| JOURNALING.contains(&sb.type_name()));
         let written = try_pin_init!(Self {
@@ -144,18 +145,41 @@ pub(crate) fn note(inode: &InodeOf<Overlay>) {
     list.is_incomplete |= added.is_err();
 }
 
+/// Forgets upper's file of `inode` if it has no name any more: nobody can ask for it to be
+/// durable, and its space is to be free as soon as nobody has it open. A sweep that goes on
+/// may remember it until its end.
+pub(crate) fn forget(inode: &InodeOf<Overlay>) {
+    let (written, entry) = (&inode.super_data().written, inode.data());
+    let Some(upper) = entry.upper().and_then(|upper| upper.inode()) else {
+        return;
+    };
+    if upper.nlink() > 0 || entry.written.load(ordering::Relaxed) == 0 {
+        return;
+    }
+    let address = core::ptr::from_ref(upper).addr();
+    let forgotten = written.list.lock().inodes.remove(&address);
+    // Not with the lock.
+    drop(forgotten);
+}
+
 /// Makes durable what was changed through the overlay. Errors of writing data are told
 /// to those who have the files open, as with other filesystems.
 pub(crate) fn sync(sb: &Super, upper: &SuperBlock) -> Result {
     let written = &sb.written;
-    if !written.is_kept {
+    // Times that are kept in memory are in no journal, those of files that were only read
+    // included.
+    if !written.is_kept || upper.is_lazytime() {
         return upper.sync();
     }
     let is_incomplete = {
         let _sweeping = written.sweeping.lock();
         let mut swept = written.take();
-        for inode in swept.inodes.values() {
-            inode.write_data();
+        // Once more, as `sync_filesystem()` does: btrfs compresses in other tasks, and what it has
+        // given to them is waited for by the second time only.
+        for _ in 0..2 {
+            for inode in swept.inodes.values() {
+                inode.write_data();
+            }
         }
         for inode in swept.inodes.values() {
             inode.wait_for_writeback();

@@ -406,7 +406,7 @@ void vfs_shim_do_delayed_call(struct delayed_call *call)
 	do_delayed_call(call);
 }
 
-bool vfs_shim_sees_trusted_xattrs(void)
+bool vfs_shim_is_admin(void)
 {
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }

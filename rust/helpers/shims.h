@@ -115,7 +115,7 @@ bool vfs_shim_can_decode_fh(struct super_block *sb);
 bool vfs_shim_ids_are_mapped(const struct kstat *stat);
 int vfs_shim_finish_open_tmpfile(struct file *file, struct dentry *dentry);
 void vfs_shim_do_delayed_call(struct delayed_call *call);
-bool vfs_shim_sees_trusted_xattrs(void);
+bool vfs_shim_is_admin(void);
 struct user_namespace *vfs_shim_current_user_ns(void);
 
 int vfs_shim_sysfs_create_dev_file(struct kobject *dir, struct kobj_attribute *file, char *name,
@@ -131,6 +131,7 @@ int vfs_shim_fsverity_get_digest(struct inode *inode, u8 *digest, u8 *algorithm)
 static const unsigned long vfs_const_SB_RDONLY = SB_RDONLY;
 static const unsigned long vfs_const_SB_POSIXACL = SB_POSIXACL;
 static const unsigned long vfs_const_SB_NOSEC = SB_NOSEC;
+static const unsigned long vfs_const_SB_LAZYTIME = SB_LAZYTIME;
 static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
 static const unsigned int vfs_const_I_CTIME_QUERIED = I_CTIME_QUERIED;

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h)
 
 use crate::{
-    cred::capable_sys_admin,
+    cred::is_admin,
     fs::{FileSystem, SuperOps},
     print::may_print,
     raw,
@@ -69,7 +69,7 @@ impl FsContext {
         // SAFETY: The context is valid.
         let has_log = unsafe { !(*fc).log.log.is_null() };
         // The kernel's log is not to be flooded by whoever likes.
-        if !has_log && !capable_sys_admin() && !may_print() {
+        if !has_log && !is_admin() && !may_print() {
             return;
         }
         // SAFETY: `%pA` takes a pointer to `Arguments`. Without a log the message goes to the

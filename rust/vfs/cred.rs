@@ -132,11 +132,16 @@ pub fn capable_sys_admin() -> bool {
     unsafe { raw::capable(raw::CAP_SYS_ADMIN as c_int) }
 }
 
-/// Whether `trusted.*` xattrs are listed to the current task. Being shown others is
-/// no failure: nothing is noted, see `ns_capable_noaudit()`.
-pub fn sees_trusted_xattrs() -> bool {
+/// As [`capable_sys_admin`], where it makes no failure: nothing is noted, see
+/// `ns_capable_noaudit()`.
+pub(crate) fn is_admin() -> bool {
     // SAFETY: No requirements.
-    unsafe { raw::vfs_shim_sees_trusted_xattrs() }
+    unsafe { raw::vfs_shim_is_admin() }
+}
+
+/// Whether `trusted.*` xattrs are listed to the current task.
+pub fn sees_trusted_xattrs() -> bool {
+    is_admin()
 }
 
 /// Whether the current task may find objects by file handles, wherever they are.

@@ -96,7 +96,8 @@ pub trait FileSystem: Sized + 'static {
     fn statfs(dentry: &DentryOf<Self>, buf: &mut StatFs) -> Result;
 
     /// How many objects there are in caches of this filesystem, beside its inodes and
-    /// dentries. Called at any time while it is mounted.
+    /// dentries. Called at any time while it is mounted, also where a memory cgroup alone has
+    /// to give memory back: who they are charged to is not known, and they have to go for it.
     fn cached_objects(_data: &Self::Super) -> usize {
         0
     }

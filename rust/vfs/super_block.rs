@@ -71,6 +71,14 @@ impl SuperBlock {
         flags & raw::vfs_const_SB_NOSEC as c_ulong != 0
     }
 
+    /// Whether `SB_LAZYTIME` is set: times alone make an inode dirty in memory only. It may
+    /// change with a remount.
+    pub fn is_lazytime(&self) -> bool {
+        // SAFETY: The super block is valid; this corresponds to `READ_ONCE`.
+        let flags = unsafe { core::ptr::addr_of!((*self.as_ptr()).s_flags).read_volatile() };
+        flags & raw::vfs_const_SB_LAZYTIME as c_ulong != 0
+    }
+
     /// The number that tells what kind of filesystem it is.
     pub fn magic(&self) -> c_ulong {
         // SAFETY: The super block is valid; the number is set before it is shared.
@@ -105,8 +113,8 @@ impl SuperBlock {
     }
 
     /// Makes all changes durable that the filesystem has in its journal or in buffers of
-    /// its device, but not data that is dirty in the page cache: as `sync_filesystem()`
-    /// without that.
+    /// its device, but neither data that is dirty in the page cache nor times that
+    /// [are kept in memory](Self::is_lazytime): as `sync_filesystem()` without these.
     ///
     /// Takes `s_umount` shared.
     pub fn sync_metadata(&self) -> Result {
@@ -119,7 +127,7 @@ impl SuperBlock {
     ///
     /// So it is with the journal of ext4: writing back ends when the extents are in a
     /// transaction, and the change is in the same one or in a later one, before whose
-    /// commit the device is told to flush its cache.
+    /// commit the device is told to flush its cache; but not with `journal_async_commit`.
     pub fn orders_data(&self) -> bool {
         // SAFETY: The super block is valid.
         unsafe { raw::vfs_shim_ext4_is_ordered(self.as_ptr()) }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::areas::casefold::{fold, is_folded, set_folded, CASEFOLD};
 use crate::harness::bed::Bed;
 use crate::support::dir::Dir;
+use crate::support::metacopy;
 use crate::support::must::{must, refused};
 
 tests! {
@@ -18,6 +19,7 @@ tests! {
         a_plain_parent_in_a_layer,
         plain_layers_on_such_a_filesystem,
         a_folded_directory_in_a_plain_layer,
+        data_only_layers,
         cannot_be_changed;
     ONCE: strict_encodings_are_refused, different_encodings_are_refused;
 }
@@ -111,6 +113,21 @@ fn a_folded_directory_in_a_plain_layer(bed: &Bed) {
         refused(Errno::REMOTE, rustix::fs::lstat(m.at(name)));
     }
     assert_eq!(m.text("file"), "content");
+}
+
+fn data_only_layers(bed: &Bed) {
+    fold(bed, 2);
+    let data = bed.below(1);
+    data.sub("Dir").file("data", "the data");
+    metacopy::make(&bed.lower, "file", 8, Some("/dir/Data"));
+    let options = format!(
+        "lowerdir={}::{data},upperdir={},workdir={},metacopy=on,redirect_dir=on",
+        bed.lower, bed.upper, bed.work
+    );
+    let m = must("mount", bed.try_mount(&options));
+    assert_eq!(m.text("file"), "the data");
+    m.append("FILE", b" and more");
+    assert_eq!(m.text("file"), "the data and more");
 }
 
 fn cannot_be_changed(bed: &Bed) {

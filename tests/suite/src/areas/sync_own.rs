@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{ftruncate, linkat, syncfs, AtFlags, OFlags, CWD};
+use rustix::fs::{ftruncate, linkat, statvfs, syncfs, AtFlags, OFlags, CWD};
 use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 use crate::harness::bed::Bed;
@@ -27,6 +28,8 @@ tests! {
         by_a_file_without_a_name,
         of_files_that_were_forgotten,
         of_many_files,
+        a_removed_file_frees_its_space,
+        a_replaced_file_frees_its_space,
         by_umount,
         by_remounting_read_only,
         all_that_was_written_while_it_syncs;
@@ -168,6 +171,37 @@ fn by_a_file_without_a_name(bed: &Bed) {
     assert_dirty(&bed.upper.open_read("new"));
     mounts.sync();
     mounts.assert_clean("new");
+}
+
+/// Writes 24 MiB, has `remove` remove it, and fails unless all of it is free again at once.
+#[track_caller]
+fn assert_frees(bed: &Bed, remove: fn(&Dir)) {
+    const SIZE: usize = 24 << 20;
+
+    let m = bed.mount();
+    m.file("small", "small");
+    must("syncfs", syncfs(m.open_read("")));
+    let free = || {
+        let stat = must("statvfs", statvfs(bed.upper.path()));
+        usize::try_from(stat.f_bfree * stat.f_frsize).expect("a small disk")
+    };
+    let before = free();
+    m.file("large", vec![6; SIZE]);
+    remove(&m);
+    // It may take a moment until what was begun to be written has been.
+    let end = Instant::now() + Duration::from_secs(3);
+    while free() + SIZE / 2 < before {
+        assert!(Instant::now() < end, "{} of {before} are free", free());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn a_removed_file_frees_its_space(bed: &Bed) {
+    assert_frees(bed, |m| m.unlink("large"));
+}
+
+fn a_replaced_file_frees_its_space(bed: &Bed) {
+    assert_frees(bed, |m| m.rename("small", "large"));
 }
 
 fn of_files_that_were_forgotten(bed: &Bed) {
