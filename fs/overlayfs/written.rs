@@ -47,6 +47,8 @@ const SWEEP_DELAY: u32 = 10_000;
 pub(crate) struct Written {
     /// Whether files are noted.
     is_kept: bool,
+    /// Whether upper's filesystem may sync without telling its device to.
+    needs_flush: bool,
     /// Counts sweeps, from 1 on. Changes under the lock of `list`.
     sweep: Atomic<u32>,
     #[pin]
@@ -68,8 +70,12 @@ impl Written {
     /// Nothing was written to `upper` yet, if there is one that is ever synced.
     pub(crate) fn new(upper: Option<&SuperBlock>) -> Result<Pin<KBox<DelayedWork<Self>>>> {
         let is_kept = upper.is_some_and(|sb| JOURNALING.contains(&sb.type_name()));
+        // xfs has its log written, which flushes the device before; but not if somebody else
+        // has had it written since, while the data was on its way. `fsync(2)` there looks.
+        let needs_flush = upper.is_some_and(|sb| sb.type_name() == c"xfs");
         let written = try_pin_init!(Self {
             is_kept,
+            needs_flush,
             sweep: Atomic::new(1),
             list <- Mutex::new(List::default(), c"overlay_written", static_lock_class!()),
             sweeping <- Mutex::new((), c"overlay_sweeping", static_lock_class!()),
@@ -168,28 +174,32 @@ pub(crate) fn sync(sb: &Super, upper: &SuperBlock) -> Result {
     let written = &sb.written;
     // Times that are kept in memory are in no journal, those of files that were only read
     // included.
-    if !written.is_kept || upper.is_lazytime() {
-        return upper.sync();
+    if !written.is_kept || upper.is_lazytime() || !write(written) {
+        upper.sync()?;
+    } else {
+        upper.sync_metadata()?;
     }
-    let is_incomplete = {
-        let _sweeping = written.sweeping.lock();
-        let mut swept = written.take();
-        // Once more, as `sync_filesystem()` does: btrfs compresses in other tasks, and what it has
-        // given to them is waited for by the second time only.
-        for _ in 0..2 {
-            for inode in swept.inodes.values() {
-                inode.write_data();
-            }
-        }
+    match written.needs_flush {
+        true => upper.flush_device(),
+        false => Ok(()),
+    }
+}
+
+/// Writes the data of all that is noted, and waits. False if something could not be noted.
+fn write(written: &DelayedWork<Written>) -> bool {
+    let _sweeping = written.sweeping.lock();
+    let mut swept = written.take();
+    // Once more, as `sync_filesystem()` does: btrfs compresses in other tasks, and what it has
+    // given to them is waited for by the second time only.
+    for _ in 0..2 {
         for inode in swept.inodes.values() {
-            inode.wait_for_writeback();
+            inode.write_data();
         }
-        let is_incomplete = core::mem::take(&mut swept.is_incomplete);
-        Written::put_back(written, swept);
-        is_incomplete
-    };
-    if is_incomplete {
-        return upper.sync();
     }
-    upper.sync_metadata()
+    for inode in swept.inodes.values() {
+        inode.wait_for_writeback();
+    }
+    let is_incomplete = core::mem::take(&mut swept.is_incomplete);
+    Written::put_back(written, swept);
+    !is_incomplete
 }

@@ -523,6 +523,11 @@ int vfs_shim_sync_metadata(struct super_block *sb)
 	return ret ?: ret2;
 }
 
+int vfs_shim_flush_device(struct super_block *sb)
+{
+	return sb->s_bdev ? blkdev_issue_flush(sb->s_bdev) : 0;
+}
+
 bool vfs_shim_is_open_for_write(const struct inode *inode)
 {
 	return inode_is_open_for_write(inode);

@@ -5,6 +5,7 @@
 //! C header: `include/linux/fs/super_types.h`
 
 use crate::{
+    attr::Device,
     dentry::{Dentry, DentryOf},
     fs::{FileSystem, Registration},
     inode::{InodeBox, InodeOf},
@@ -106,6 +107,12 @@ impl SuperBlock {
         }
     }
 
+    /// The device number of the filesystem.
+    pub fn dev(&self) -> Device {
+        // SAFETY: The super block is valid; its device never changes.
+        Device::from_raw(unsafe { (*self.as_ptr()).s_dev })
+    }
+
     /// The name of the type of filesystem.
     pub fn type_name(&self) -> &CStr {
         // SAFETY: The super block is valid, and keeps the module of its type, which has a name.
@@ -120,6 +127,15 @@ impl SuperBlock {
     pub fn sync_metadata(&self) -> Result {
         // SAFETY: The super block is valid.
         to_result(unsafe { raw::vfs_shim_sync_metadata(self.as_ptr()) })
+    }
+
+    /// Has the device of the filesystem write its cache to the medium, if there is a device:
+    /// see `blkdev_issue_flush()`. Sleeps; `EIO` if the device fails.
+    ///
+    /// A realtime or log device of its own is not reached.
+    pub fn flush_device(&self) -> Result {
+        // SAFETY: The super block is valid, and has its device open for as long as it is.
+        to_result(unsafe { raw::vfs_shim_flush_device(self.as_ptr()) })
     }
 
     /// Whether data that was written back is on the disk, and found there, wherever a

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use rustix::fs::{ftruncate, linkat, statvfs, syncfs, AtFlags, OFlags, CWD};
 use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 use crate::harness::bed::Bed;
+use crate::support::block::BlockDevice;
 use crate::support::cachestat::cachestat;
 use crate::support::dir::Dir;
 use crate::support::done::Done;
@@ -32,6 +34,7 @@ tests! {
         a_replaced_file_frees_its_space,
         by_umount,
         by_remounting_read_only,
+        the_disk_is_flushed_after_others_had_it,
         all_that_was_written_while_it_syncs;
 }
 
@@ -249,6 +252,26 @@ fn by_remounting_read_only(bed: &Bed) {
     );
     mounts.assert_clean("low");
     mounts.assert_beside();
+}
+
+/// What is overwritten changes nothing but data, once the time has been committed because
+/// of somebody else: there is no commit, and the disk has to be told to write its cache.
+fn the_disk_is_flushed_after_others_had_it(bed: &Bed) {
+    let mounts = Mounts::new(bed);
+    let up = mounts.m.open_rw("up");
+    let other = mounts.m.create("other", 0o644);
+    must("syncfs", syncfs(mounts.m.open_read("")));
+    let device = BlockDevice::of(bed.upper.path());
+    for round in 0..3 {
+        must("write", up.write_all_at(&[round; LENGTH], 0));
+        must("write", other.write_all_at(b"other", 0));
+        must("fsync", other.sync_all());
+        assert_dirty(&bed.upper.open_read("up"));
+        let before = device.flushes();
+        must("syncfs", syncfs(mounts.m.open_read("")));
+        mounts.assert_clean("up");
+        assert!(device.flushes() > before, "nothing was flushed");
+    }
 }
 
 fn all_that_was_written_while_it_syncs(bed: &Bed) {

@@ -5,6 +5,7 @@
 pub mod acl;
 pub mod aio;
 pub mod attribute;
+pub mod block;
 pub mod board;
 pub mod cachestat;
 pub mod cgroup;
