@@ -67,6 +67,8 @@ struct Made {
     dentry: ARef<Dentry>,
     /// Whether it is a directory that hides those of lower layers.
     opaque: bool,
+    /// Whether it has the place of a whiteout.
+    over_whiteout: bool,
 }
 
 /// Makes an object in upper under the name of `child`. The caller has write
@@ -87,7 +89,11 @@ fn make_in_upper(
             && !dir.super_data().config.lower_may_grow()
             && dir.data().is_merged()
             && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
-        return Ok(Made { dentry, opaque });
+        return Ok(Made {
+            dentry,
+            opaque,
+            over_whiteout: false,
+        });
     }
     if !is_whiteout(upper.namespace, upper.path(creating.dentry())?)? {
         // Somebody changed upper underneath.
@@ -152,6 +158,7 @@ fn make_over_whiteout(
     Ok(Made {
         dentry: made,
         opaque: matches!(object, Object::Directory),
+        over_whiteout: true,
     })
 }
 
@@ -174,6 +181,7 @@ fn create(
     let Made {
         dentry: made,
         opaque,
+        over_whiteout,
     } = with_creds(&sb.cred, |original| {
         let mut cred = NewCred::prepare()?;
         cred.set_fs_ids_from(&inode);
@@ -184,7 +192,10 @@ fn create(
     let inode = with_creds(&sb.cred, |_| {
         instantiated(inode, made.clone()).inspect_err(|_| {
             if let Ok(Some(dir)) = dir.upper_path() {
-                let _ = workdir::remove(dir, &made);
+                let _ = match over_whiteout {
+                    true => remove::replace_by_whiteout(upper, dir, &made),
+                    false => workdir::remove(dir, &made),
+                };
             }
         })
     })?;
@@ -201,7 +212,13 @@ fn create(
 fn instantiated(inode: NewInode<Overlay>, made: ARef<Dentry>) -> Result<ARef<InodeOf<Overlay>>> {
     let real = made.inode().ok_or(ENOENT)?;
     match inode.insert(real)? {
-        Cached::New(inode) => fill_inode(inode, Objects::of_upper(made), false, None),
+        Cached::New(inode) => {
+            let objects = Objects {
+                is_new: true,
+                ..Objects::of_upper(made)
+            };
+            fill_inode(inode, objects, false, None)
+        }
         Cached::Existing(inode) => Ok(inode),
     }
 }

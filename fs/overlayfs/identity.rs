@@ -18,7 +18,8 @@ use kernel::{
 use vfs::{
     attr::{Stat, StatFlags, StatMask},
     mount::PathRef,
-    mutex::Mutex, //
+    mutex::Mutex,
+    super_block::SuperBlock, //
 };
 
 /// Marks numbers from the map.
@@ -130,6 +131,13 @@ impl Numbering {
             super_block: core::ptr::from_ref(path.mount().super_block()) as usize,
             dev: stat.dev().as_raw(),
         })
+    }
+
+    /// Whether every directory of a filesystem is numbered by this. Where there are
+    /// subvolumes, each has a device of its own, and none that of the filesystem.
+    pub(crate) fn is_of_all(&self, super_block: &SuperBlock) -> bool {
+        self.super_block == core::ptr::from_ref(super_block) as usize
+            && self.dev == super_block.dev().as_raw()
     }
 }
 

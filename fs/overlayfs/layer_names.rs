@@ -95,13 +95,15 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Those of `dir`, for this name. With the mounter's credentials.
-    pub(crate) fn new(dir: &'a InodeOf<Overlay>, name: &[u8]) -> Self {
-        let names = dir.data().names.get(dir);
-        Self {
-            names,
-            having: names.map(|names| names.having(name)),
-        }
+    /// Those of `dir`, for this name; without one, each that was not read. With the mounter's
+    /// credentials.
+    pub(crate) fn new(dir: &'a InodeOf<Overlay>, name: Option<&[u8]>) -> Self {
+        let mut asked = Self {
+            names: dir.data().names.get(dir),
+            having: None,
+        };
+        asked.set_name(name);
+        asked
     }
 
     /// From here on another name is looked for; or one in each of the objects that was
@@ -127,7 +129,7 @@ pub(crate) fn objects_having<'a>(
     dir: &'a InodeOf<Overlay>,
     name: Name<'_>,
 ) -> impl Iterator<Item = &'a LayerPath> {
-    let mut asked = Asked::new(dir, name.as_bytes());
+    let mut asked = Asked::new(dir, Some(name.as_bytes()));
     let mut place = 0;
     core::iter::from_fn(move || {
         let at = asked.from(place);

@@ -13,7 +13,7 @@ use crate::{
     entry::OverlayInode,
     format::{
         opaque::Opaque,
-        xattr::{Attribute, Namespace}, //
+        xattr::{Attribute, Attributes, Namespace}, //
     },
     layer_names::Asked,
     layers::{LayerIndex, LayerPath},
@@ -62,6 +62,8 @@ pub(crate) struct Objects {
     pub(crate) opaque: bool,
     /// Whether the index has an entry for it.
     pub(crate) indexed: bool,
+    /// Whether upper's object was made just now: it says nothing of itself yet.
+    pub(crate) is_new: bool,
 }
 
 /// Where data of a metacopy is.
@@ -94,13 +96,14 @@ pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>, searched: &mut u32) -
     let search = Search {
         sb,
         dir,
-        asked: Asked::new(dir, name.as_bytes()),
+        asked: None,
         wanted: Wanted::Name(name),
         found: Objects::default(),
         is_dir: false,
         metacopy: false,
         absolute: false,
         in_upper: false,
+        upper_attributes: Attributes::ALL,
         last_in_upper: false,
         stop: false,
         last: false,
@@ -119,8 +122,8 @@ struct Source<'a> {
 struct Search<'a> {
     sb: &'a SuperBlockOf<Overlay>,
     dir: &'a InodeOf<Overlay>,
-    /// Which of the parent's lower objects are asked for what is wanted.
-    asked: Asked<'a>,
+    /// Which of the parent's lower objects are asked for what is wanted, once that matters.
+    asked: Option<Asked<'a>>,
     wanted: Wanted<'a>,
     found: Objects,
     /// Whether a directory was found.
@@ -131,6 +134,8 @@ struct Search<'a> {
     absolute: bool,
     /// Whether it is upper that is being looked at.
     in_upper: bool,
+    /// Which of the overlay's own attributes upper's object may have.
+    upper_attributes: Attributes,
     /// Whether no layer below upper is looked at.
     last_in_upper: bool,
     /// Whether nothing below is looked at.
@@ -160,7 +165,7 @@ impl<'a> Search<'a> {
         let mut in_vain = 0;
         while !self.stop {
             if !from_root {
-                index = self.asked.from(index);
+                index = self.asked().from(index);
             }
             let Some(source) = self.source(from_root, index)? else {
                 break;
@@ -221,7 +226,7 @@ impl<'a> Search<'a> {
             });
         } else if let Some(upper) = self.found.upper.clone().filter(|_| lower_is_empty) {
             let path = layers.upper()?.path(&upper)?;
-            if self.may_have_moved(path)? {
+            if self.upper_attributes.contains(Attribute::Origin) && self.may_have_moved(path)? {
                 if let Some(origin) = origin::find(self.sb.data(), path)? {
                     self.found.lower.push(origin)?;
                 }
@@ -288,7 +293,8 @@ impl<'a> Search<'a> {
     fn note_origin(&self, dir: PathRef<'_>, lower: &Inode) -> Result {
         let sb = self.sb.data();
         if !sb.layers.upper()?.features.xattr
-            || xattr::has_own(sb.namespace(), dir, Attribute::Origin)?
+            || self.upper_attributes.contains(Attribute::Origin)
+                && xattr::has_own(sb.namespace(), dir, Attribute::Origin)?
         {
             return Ok(());
         }
@@ -319,7 +325,13 @@ impl<'a> Search<'a> {
 
     /// Whether none of the parent's lower objects from this place on is asked.
     fn is_last(&mut self, place: usize) -> bool {
-        self.asked.from(place) >= self.dir.data().merged().len()
+        self.asked().from(place) >= self.dir.data().merged().len()
+    }
+
+    fn asked(&mut self) -> &mut Asked<'a> {
+        let (dir, wanted) = (self.dir, &self.wanted);
+        self.asked
+            .get_or_insert_with(|| Asked::new(dir, wanted.as_sibling()))
     }
 
     /// The layer's directory at `index`.
@@ -426,13 +438,29 @@ impl<'a> Search<'a> {
             self.stop = true;
             return Ok(None);
         }
+        // Of a lower file one thing is asked, and of the lowest directory nothing.
+        let asks = if mode.is_dir() {
+            !self.last
+        } else {
+            self.in_upper
+        };
+        let attributes = if asks {
+            xattr::possible(self.namespace(), &dentry)
+        } else {
+            Attributes::ALL
+        };
+        if self.in_upper {
+            self.upper_attributes = attributes;
+        }
         if !mode.is_dir() {
             if self.is_dir || !is_last_name {
                 // Below a directory it is hidden.
                 self.stop = true;
                 return Ok(None);
             }
-            self.metacopy = mode.is_reg() && metacopy::is_one(self.namespace(), path)?;
+            self.metacopy = mode.is_reg()
+                && attributes.contains(Attribute::Metacopy)
+                && metacopy::is_one(self.namespace(), path)?;
             self.stop = !self.metacopy;
             if self.stop || self.last {
                 return Ok(Some(dentry));
@@ -446,24 +474,27 @@ impl<'a> Search<'a> {
             if self.last {
                 return Ok(Some(dentry));
             }
-            if is_opaque(self.namespace(), path)? {
+            if attributes.contains(Attribute::Opaque) && is_opaque(self.namespace(), path)? {
                 self.stop = true;
                 return Ok(Some(dentry));
             }
         }
-        self.follow(path, &place)?;
+        self.absolute = false;
+        if attributes.contains(Attribute::Redirect) {
+            self.follow(path, &place)?;
+        }
         Ok(Some(dentry))
     }
 
     /// Follows the redirect of the object at `path`, whose name is at `place`.
     fn follow(&mut self, path: PathRef<'_>, place: &Range<usize>) -> Result {
-        self.absolute = false;
         let Some(redirect) = redirect::read(self.namespace(), path)? else {
             return Ok(());
         };
         self.wanted = self.wanted.redirected(place, &redirect)?;
-        let name = self.wanted.as_bytes();
-        self.asked.set_name((!name.contains(&b'/')).then_some(name));
+        if let Some(asked) = &mut self.asked {
+            asked.set_name(self.wanted.as_sibling());
+        }
         if redirect.starts_with(b"/") {
             self.absolute = true;
             // A directory above may have been opaque, but the object came from elsewhere.

@@ -250,6 +250,7 @@ pub(crate) fn fill_inode(
         redirect,
         indexed,
         opaque,
+        is_new,
     } = objects;
     let ino = match ino {
         Some(ino) => ino,
@@ -291,9 +292,6 @@ pub(crate) fn fill_inode(
     let (mode, rdev, nlink) = (real_inode.mode(), real_inode.rdev(), real_inode.nlink());
     let flags = real_inode.flags();
     inode.copy_attr_from(real_inode, real.mount().idmap());
-    if inode.data().upper().is_some() {
-        read_upper_attributes(&inode)?;
-    }
     let is_dir = mode.is_dir();
     inode.set_ino(ino);
     let nlink = match is_dir {
@@ -303,8 +301,8 @@ pub(crate) fn fill_inode(
     };
     inode.set_nlink(nlink);
     inode.set_flags(flags, InodeFlags::ATTRIBUTES.union(InodeFlags::CASEFOLD));
-    if inode.data().upper().is_some() {
-        protattr::load(&inode)?;
+    if let Some(path) = inode.upper_path()?.filter(|_| !is_new) {
+        read_upper_attributes(&inode, path)?;
     }
     inode.set_flags(InodeFlags::NOCMTIME, InodeFlags::NOCMTIME);
     inode.no_acl_cache();
@@ -329,25 +327,25 @@ fn indexed_nlink(inode: &InodeOf<Overlay>) -> Result<Option<u32>> {
     }
 }
 
-/// What a directory of upper says of itself.
-fn read_upper_attributes(inode: &InodeOf<Overlay>) -> Result {
-    let Some(path) = inode.upper_path()? else {
-        return Ok(());
-    };
-    if path.dentry().is_dir() {
+/// What the object at `path`, upper's, says of itself.
+fn read_upper_attributes(inode: &InodeOf<Overlay>, path: PathRef<'_>) -> Result {
+    let namespace = inode.super_data().namespace();
+    if !path.dentry().is_dir() {
+        return protattr::load(inode, path);
+    }
+    let attributes = xattr::possible(namespace, path.dentry());
+    if attributes.contains(Attribute::Impure) {
         let mut value = [0; 2];
-        match xattr::get_own(
-            inode.super_data().namespace(),
-            path,
-            Attribute::Impure,
-            &mut value,
-        ) {
+        match xattr::get_own(namespace, path, Attribute::Impure, &mut value) {
             Ok(Some(value)) if is_impure(value) => inode.data().set_impure(),
             Err(err) if err != ERANGE => return Err(err),
             _ => {}
         }
     }
-    Ok(())
+    match attributes.contains(Attribute::ProtAttr) {
+        true => protattr::load(inode, path),
+        false => Ok(()),
+    }
 }
 
 /// The number of what stands for these objects.

@@ -201,11 +201,17 @@ fn open_layers(context: &Context, fc: &FsContext, config: &mut Config) -> Result
     let handles = filesystems.check(fc, config, upper.as_deref());
 
     let mut known = KVVec::new();
+    let mut before: Option<(Fsid, Numbering)> = None;
     let mut number = |path: PathRef<'_>| -> Result<(Fsid, Numbering), Refused> {
+        let super_block = path.mount().super_block();
+        if let Some(same) = before.filter(|(_, before)| before.is_of_all(super_block)) {
+            return Ok(same);
+        }
         let numbering =
             Numbering::of(path).map_err(fc.failed("learn what numbers the inodes of a layer"))?;
         let index = index_of(&mut known, numbering)?;
         let fsid = Fsid::new(index).map_err(fc.failed("tell so many filesystems apart"))?;
+        before = Some((fsid, numbering));
         Ok((fsid, numbering))
     };
     if let Some(upper) = &context.upper {
@@ -272,11 +278,16 @@ fn check_stack(
 ) -> Result<(usize, u32), Refused> {
     let upper = context.upper.as_ref().map(|upper| &upper.path);
     let (mut name_len, mut depth) = (0, 1);
+    let mut before = None;
     for path in Iterator::chain(context.lower.iter(), upper) {
+        let super_block = path.mount().super_block();
+        if before.replace(super_block) == Some(super_block) {
+            continue;
+        }
         let longest = StatFs::name_len_of(path.borrow())
             .map_err(fc.failed("ask the filesystem of a layer what it is like"))?;
         name_len = name_len.max(longest);
-        let layer_depth = path.mount().super_block().stack_depth();
+        let layer_depth = super_block.stack_depth();
         depth = depth.max(layer_depth.saturating_add(1));
         sb.set_stack_depth(depth).map_err(|err| {
             let shown = Shown::new(path.borrow());

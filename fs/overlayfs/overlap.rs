@@ -47,8 +47,9 @@ pub(crate) fn check(context: &Context, config: &Config, fc: &FsContext) -> Resul
         true => in_use(fc, config, key, path),
         false => Ok(()),
     };
+    let mut before = Nearest::default();
     for path in &context.lower {
-        for_each_ancestor(fc, path.dentry(), |parent| {
+        before = for_each_ancestor(fc, path.dentry(), &before, |parent| {
             if roots.contains(parent) {
                 let shown = Shown::new(path.borrow());
                 return Err(fc.error(ELOOP, fmt!("lowerdir: '{shown}' is within another layer")));
@@ -58,7 +59,8 @@ pub(crate) fn check(context: &Context, config: &Config, fc: &FsContext) -> Resul
     }
     for (key, named) in [("upperdir", upper), ("workdir", work)] {
         if let Some(NamedPath { path, .. }) = named {
-            for_each_ancestor(fc, path.dentry(), |parent| check_use(key, path, parent))?;
+            let check_use = |parent: &Dentry| check_use(key, path, parent);
+            for_each_ancestor(fc, path.dentry(), &Nearest::default(), check_use)?;
         }
     }
     Ok(())
@@ -72,20 +74,36 @@ fn is_layer_twice(fc: &FsContext, path: &Path) -> Refused {
     )
 }
 
+/// The nearest ancestors of a layer. Most layers lie side by side, or each in a directory of
+/// its own, and these side by side: what is above is looked at once.
+#[derive(Default)]
+struct Nearest([Option<ARef<Dentry>>; 2]);
+
+/// Calls `f` with the ancestors of `dentry`, but from those on that were `seen` before. Answers
+/// what the nearest ones are.
 fn for_each_ancestor(
     fc: &FsContext,
     dentry: &ARef<Dentry>,
+    seen: &Nearest,
     mut f: impl FnMut(&Dentry) -> Result<(), Refused>,
-) -> Result<(), Refused> {
+) -> Result<Nearest, Refused> {
+    let mut nearest = Nearest::default();
+    let mut places = nearest.0.iter_mut();
     let mut dentry = dentry.clone();
     loop {
         let parent = dentry.parent();
         if *parent == *dentry {
-            return Ok(());
+            return Ok(nearest);
         }
         // There may be thousands of layers, each as deep.
         if killed() {
             return Err(fc.failed("look at the parents of a layer")(EINTR));
+        }
+        if let Some(place) = places.next() {
+            *place = Some(parent.clone());
+        }
+        if seen.0.iter().flatten().any(|seen| **seen == *parent) {
+            return Ok(nearest);
         }
         f(&parent)?;
         dentry = parent;

@@ -306,14 +306,21 @@ fn named_path(fc: &FsContext, key: &CStr, value: ParamValue<'_>) -> Result<Named
 /// The value of an option that means `name`, so that what is shown of a mount can be
 /// given to mount it again.
 fn escape(name: &CStr) -> Result<Text, AllocError> {
-    let name = name.to_bytes_with_nul();
-    Text::collect(mount_option::escape(name), name.len())
+    let bytes = name.to_bytes_with_nul();
+    match bytes.contains(&b',') || bytes.contains(&b'\\') {
+        true => Text::collect(mount_option::escape(bytes), bytes.len()),
+        false => Text::new(name),
+    }
 }
 
 /// A value of an option as `mount(2)` takes it: mount(8) repeats by that what is shown.
 fn protect(value: &CStr) -> Result<Text, AllocError> {
-    let value = value.to_bytes_with_nul();
-    Text::collect(mount_option::protect(value), value.len())
+    let bytes = value.to_bytes_with_nul();
+    // There may be thousands of layers, and almost never a comma.
+    match bytes.contains(&b',') {
+        true => Text::collect(mount_option::protect(bytes), bytes.len()),
+        false => Text::new(value),
+    }
 }
 
 /// Resolves `escaped`, in which a backslash keeps the following character.
@@ -322,16 +329,14 @@ fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path, Refused> {
 }
 
 /// The path that is meant by `escaped`.
-pub(crate) fn unescape(escaped: &[u8]) -> Result<CString, Refused> {
+pub(crate) fn unescape(escaped: &[u8]) -> Result<Text, AllocError> {
     let mut buffer = KVec::new();
     // One byte is for the NUL.
-    buffer.resize(escaped.len() + 1, 0, GFP_KERNEL)?;
+    buffer.resize(escaped.len() + 1, 0, GFP_KERNEL_ACCOUNT)?;
     let room = buffer.get_mut(..escaped.len()).unwrap_or_default();
-    // It is not longer than what it is made of.
-    let len = mount_option::unescape(escaped, room).map_or(0, |name| name.len());
-    let name = buffer.get(..=len).unwrap_or_default();
-    // Options have no NUL.
-    Ok(CStr::from_bytes_until_nul(name).unwrap_or(c"").try_into()?)
+    // It is not longer than what it is made of, and options have no NUL.
+    let _ = mount_option::unescape(escaped, room);
+    Ok(Text::of_buffer(buffer))
 }
 
 /// Resolves `name` as it is.

@@ -7,7 +7,6 @@
 //! by the overlay.
 
 use crate::{
-    entry::OverlayInode,
     format::{
         protattr::{ProtAttr, LEN_MAX},
         xattr::Attribute, //
@@ -19,15 +18,13 @@ use crate::{
 use kernel::prelude::*;
 use vfs::{
     dentry::Dentry,
-    inode::{InodeFlags, InodeOf}, //
+    inode::{InodeFlags, InodeOf},
+    mount::PathRef, //
 };
 
-/// Takes over the flags that are recorded in upper, before the inode is
-/// published.
-pub(crate) fn load(inode: &InodeOf<Overlay>) -> Result {
-    let Some(path) = inode.upper_path()? else {
-        return Ok(());
-    };
+/// Takes over the flags that are recorded at `path`, upper's object, before the inode
+/// is published.
+pub(crate) fn load(inode: &InodeOf<Overlay>, path: PathRef<'_>) -> Result {
     let mut buffer = [0; LEN_MAX];
     let value = match xattr::get_own(
         inode.super_data().namespace(),

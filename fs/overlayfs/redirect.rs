@@ -64,6 +64,15 @@ impl Wanted<'_> {
         }
     }
 
+    /// The name, if it is one in the parent directory.
+    pub(crate) fn as_sibling(&self) -> Option<&[u8]> {
+        let bytes = self.as_bytes();
+        match self {
+            Self::Redirected(path) if path.contains(&b'/') => None,
+            _ => Some(bytes),
+        }
+    }
+
     /// The name at `place`.
     pub(crate) fn name(&self, place: &Range<usize>) -> Result<Name<'_>> {
         match self {

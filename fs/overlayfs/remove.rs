@@ -233,6 +233,8 @@ fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
             *shared = SharedWhiteout::None;
             Ok(kept)
         }
+        // These may pass.
+        Err(err) if [ENOMEM, ENOSPC, EDQUOT].contains(&err) => Err(err),
         Err(err) => {
             vfs::pr_warn_ratelimited!("whiteouts are made one by one: error {}\n", err.to_errno());
             *shared = SharedWhiteout::Unsupported;

@@ -19,6 +19,11 @@ impl Text {
         Ok(Self(copy))
     }
 
+    /// What is in a buffer before the first NUL.
+    pub(crate) fn of_buffer(buffer: KVec<u8>) -> Self {
+        Self(buffer)
+    }
+
     /// Of bytes up to the NUL that is the last of them. Most often there are `expected`.
     pub(crate) fn collect(
         bytes: impl Iterator<Item = u8>,

@@ -6,13 +6,13 @@
 use crate::{
     copy_up,
     entry::OverlayInode,
-    format::xattr::{Attribute, NameBuffer, Namespace, NAME_MAX},
+    format::xattr::{Attribute, Attributes, NameBuffer, Namespace, NAME_MAX},
     Overlay, //
 };
 use kernel::prelude::*;
 use vfs::{
     cred::{sees_trusted_xattrs, with_creds},
-    dentry::DentryOf,
+    dentry::{Dentry, DentryOf},
     inode_ops::XattrList,
     mount::PathRef,
     trace::Reason,
@@ -77,6 +77,32 @@ pub(crate) fn has_own(
     attribute: Attribute,
 ) -> Result<bool> {
     len_of_own(namespace, path, attribute).map(|len| len.is_some())
+}
+
+/// Room for the names that an object of a layer mostly has.
+const LIST_LEN: usize = 128;
+
+/// Which of the overlay's own attributes an object of a layer may have: others need not be
+/// asked for. Almost always there are none, and one call tells.
+///
+/// Where names are not listed, or not from memory, it may have all.
+pub(crate) fn possible(namespace: Namespace, dentry: &Dentry) -> Attributes {
+    if dentry.needs_revalidation() || !dentry.lists_xattr() {
+        return Attributes::ALL;
+    }
+    let mut list = [0; LIST_LEN];
+    let listed = dentry.list_xattr(&mut list);
+    match listed.map(|len| list.get(..len)) {
+        Ok(Some(b"")) => Attributes::NONE,
+        Ok(Some(names)) => match (namespace, namespace.private_in(names)) {
+            (_, Attributes::NONE) => Attributes::NONE,
+            (Namespace::Trusted, found) => found,
+            // Users' attributes are listed for those too who may not read them: whatever is
+            // asked for in vain then is refused.
+            (Namespace::User, _) => Attributes::ALL,
+        },
+        _ => Attributes::ALL,
+    }
 }
 
 /// Sets one of the overlay's own attributes. The caller has write access.

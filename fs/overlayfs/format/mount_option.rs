@@ -34,14 +34,18 @@ pub fn split(options: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The result is never longer than `escaped`. A backslash at the very end vanishes.
 pub fn unescape<'b>(escaped: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     let mut writer = Writer::new(buffer);
-    let mut bytes = escaped.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte != b'\\' {
-            writer.put(&[byte])?;
-        } else if let Some(&literal) = bytes.next() {
-            writer.put(&[literal])?;
-        }
+    let mut rest = escaped;
+    // Few paths have any.
+    while rest.contains(&b'\\') {
+        let at = rest.iter().position(|&byte| byte == b'\\');
+        let (before, behind) = rest.split_at(at.unwrap_or(rest.len()));
+        writer.put(before)?;
+        let behind = behind.get(1..).unwrap_or_default();
+        let (literal, behind) = behind.split_at(behind.len().min(1));
+        writer.put(literal)?;
+        rest = behind;
     }
+    writer.put(rest)?;
     Ok(writer.finish())
 }
 

@@ -76,6 +76,27 @@ impl Attribute {
     ];
 }
 
+/// Some of the private attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes(u16);
+
+impl Attributes {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// All of them.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// Whether this is one of them.
+    pub const fn contains(self, attribute: Attribute) -> bool {
+        self.0 & 1 << attribute as u16 != 0
+    }
+
+    /// These, and another one.
+    pub const fn with(self, attribute: Attribute) -> Self {
+        Self(self.0 | 1 << attribute as u16)
+    }
+}
+
 /// The attributes among which an overlay keeps its own: option `userxattr` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
@@ -133,6 +154,23 @@ impl Namespace {
                 Attribute::Whiteout => c"user.overlay.whiteout",
             },
         }
+    }
+
+    /// Returns the private attributes in a layer's list of names, each with its NUL.
+    pub fn private_in(self, list: &[u8]) -> Attributes {
+        let mut found = Attributes::NONE;
+        // What is behind the last NUL is not a name.
+        for name in list.split_inclusive(|&byte| byte == 0) {
+            if !name.starts_with(self.prefix()) {
+                continue;
+            }
+            for attribute in Attribute::ALL {
+                if self.name(attribute).to_bytes_with_nul() == name {
+                    found = found.with(attribute);
+                }
+            }
+        }
+        found
     }
 
     /// Tells what the attribute `name` of an object in a layer is to the overlay.

@@ -34,6 +34,7 @@ use crate::format::{
     },
     uuid::Uuid,
     xattr::{
+        Attribute,
         NameBuffer,
         NameClass,
         Namespace,
@@ -117,10 +118,14 @@ pub fn xattr_list(list: &[u8]) {
                 continue;
             };
             let mut seen = &filtered[..len];
+            let private = namespace.private_in(list);
 
             for name in list.split_inclusive(|&byte| byte == 0) {
                 let name = CStr::from_bytes_with_nul(name).unwrap();
                 xattr_name(namespace, name);
+                for attribute in Attribute::ALL {
+                    assert!(namespace.name(attribute) != name || private.contains(attribute));
+                }
                 let class = namespace.classify(name.to_bytes());
                 let hidden = class == NameClass::Private
                     || !show_trusted && name.to_bytes().starts_with(b"trusted.");

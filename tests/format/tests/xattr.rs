@@ -7,6 +7,7 @@ use rovl_format::check;
 use rovl_format::format::{
     xattr::{
         Attribute,
+        Attributes,
         NameBuffer,
         NameClass,
         Namespace,
@@ -162,6 +163,34 @@ fn list() {
         "security.selinux\0trusted.overlay.origin\0trusted.overlay.overlay.opaque\0\
          trusted.md5\0user.a\0"
     );
+}
+
+#[test]
+fn private_in_list() {
+    let trusted = |list: &[u8]| Namespace::Trusted.private_in(list);
+    assert_eq!(trusted(b""), Attributes::NONE);
+    assert_eq!(
+        trusted(
+            b"security.selinux\0trusted.overlay.overlay.opaque\0trusted.overlay.\0\
+              trusted.overlay.opaquer\0user.overlay.opaque\0trusted.overlay.redirect"
+        ),
+        Attributes::NONE
+    );
+    assert_eq!(
+        trusted(b"trusted.overlay.opaque\0user.a\0trusted.overlay.protattr\0"),
+        Attributes::NONE
+            .with(Attribute::Opaque)
+            .with(Attribute::ProtAttr)
+    );
+    for attribute in Attribute::ALL {
+        for namespace in [Namespace::Trusted, Namespace::User] {
+            let found = namespace.private_in(namespace.name(attribute).to_bytes_with_nul());
+            for other in Attribute::ALL {
+                assert_eq!(found.contains(other), other == attribute);
+            }
+            assert!(Attributes::ALL.contains(attribute));
+        }
+    }
 }
 
 #[test]

@@ -189,17 +189,19 @@ fn hostile(bed: &Bed, layer: &Dir) {
     assert_eq!(lowest.names("shadow"), ["inside"]);
 }
 
-/// What the mounter may not read, whose attributes are not known then either.
+/// What the mounter may not read, nor what attributes say there.
 fn unreadable_objects(bed: &Bed) {
     for layer in [&bed.lower, &bed.below(1)] {
         layer.sub_mode("dir", 0o700).file("inside", "");
         layer.sub_mode("open", 0o711).file("inside", "");
+        layer.sub_mode("marked", 0o711).file("inside", "");
         layer.file_mode("file", "content", 0o600);
     }
+    bed.lower.set_xattr("marked", "user.overlay.opaque", b"y");
     bed.below(1).sub_mode("lowest", 0o700);
     give_layers(bed, BASE);
     for layer in [&bed.lower, &bed.below(1)] {
-        for name in ["dir", "open", "file"] {
+        for name in ["dir", "open", "marked", "file"] {
             let mode = layer.mode(name);
             layer.chown(name, 0, 0);
             layer.chmod(name, mode);
@@ -208,10 +210,13 @@ fn unreadable_objects(bed: &Bed) {
     bed.below(1).chown("lowest", 0, 0);
     inside(CONTAINER, || {
         let m = bed.mount_with(ON);
-        assert_eq!(m.names(""), ["dir", "file", "lowest", "open"]);
-        // Whether it has a redirect cannot be known, so it is not merged.
-        refused(Errno::ACCESS, rustix::fs::lstat(m.at("dir")));
-        refused(Errno::ACCESS, rustix::fs::lstat(m.at("open")));
+        assert_eq!(m.names(""), ["dir", "file", "lowest", "marked", "open"]);
+        // There are no attributes.
+        assert_eq!(m.mode("dir"), 0o700);
+        assert_eq!(m.text("open/inside"), "");
+        refused(Errno::ACCESS, std::fs::read_dir(m.at("dir")));
+        // There is one, so what hides or leads elsewhere cannot be known.
+        refused(Errno::ACCESS, rustix::fs::lstat(m.at("marked")));
         // Nothing is below it.
         assert_eq!(m.stat("lowest").st_uid, userns::NOBODY);
         refused(Errno::ACCESS, std::fs::read_dir(m.at("lowest")));
