@@ -137,7 +137,8 @@ fn show<'a>(
                 return Ok(false);
             }
         }
-        pos = pos.saturating_add(1);
+        // It counts entries in memory.
+        pos = pos.wrapping_add(1);
         ctx.set_pos(pos);
     }
     Ok(true)

@@ -85,20 +85,25 @@ impl Objects {
     }
 }
 
-/// Looks for `name` in the layers of `dir`, with the mounter's credentials. Counts
-/// in `searched` how many were looked at.
+/// Looks for `name` in the layers of `dir`, with the mounter's credentials. What there is
+/// goes to `found`, which has nothing yet; `searched` counts how many were looked at.
 ///
 /// Fails with `EPERM` when it would have to follow what options say is not to be
 /// followed, `EINVAL` for an invalid redirect, `EIO` for a metacopy without data,
 /// `EREMOTE` for what cannot be in a layer, `ELOOP` for layers within each other.
-pub(crate) fn find(dir: &InodeOf<Overlay>, name: Name<'_>, searched: &mut u32) -> Result<Objects> {
+pub(crate) fn find(
+    dir: &InodeOf<Overlay>,
+    name: Name<'_>,
+    found: &mut Objects,
+    searched: &mut u32,
+) -> Result {
     let sb = dir.super_block_of();
     let search = Search {
         sb,
         dir,
         asked: None,
         wanted: Wanted::Name(name),
-        found: Objects::default(),
+        found,
         is_dir: false,
         metacopy: false,
         absolute: false,
@@ -125,7 +130,7 @@ struct Search<'a> {
     /// Which of the parent's lower objects are asked for what is wanted, once that matters.
     asked: Option<Asked<'a>>,
     wanted: Wanted<'a>,
-    found: Objects,
+    found: &'a mut Objects,
     /// Whether a directory was found.
     is_dir: bool,
     /// Whether the last object found was a metacopy: its data is below.
@@ -148,7 +153,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn run(mut self) -> Result<Objects> {
+    fn run(mut self) -> Result {
         let layers = &self.sb.data().layers;
         let follows = self.follows_redirects() || layers.data_only > 0;
         self.last = !follows && self.is_last(0);
@@ -232,7 +237,7 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Ok(self.found)
+        Ok(())
     }
 
     /// Whether an object that upper alone has may be a copy of one that lower

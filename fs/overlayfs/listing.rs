@@ -134,6 +134,11 @@ impl Listing {
                 .get(index)
                 .map_or(&[][..], |entry| name_in(names, entry)),
         };
+        if let [source] = sources {
+            if !entries.iter().any(|entry| source.may_be_whiteout(entry)) {
+                return Ok(());
+            }
+        }
         let mut seen = Seen::new(if sources.len() > 1 { entries.len() } else { 0 })?;
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL_ACCOUNT)?;
         for (index, entry) in entries.iter().enumerate() {

@@ -85,10 +85,10 @@ pub(crate) fn lookup(
         return Err(ENAMETOOLONG);
     }
     with_creds(&sb.data().cred, |_| {
-        let mut searched = 0;
-        let found = layered::find(dir, name, &mut searched);
-        observe::lookup(dir, name, searched, &found);
-        let objects = found?;
+        let (mut searched, mut objects) = (0, Objects::default());
+        let found = layered::find(dir, name, &mut objects, &mut searched);
+        observe::lookup(dir, name, searched, found.is_ok().then_some(&objects));
+        found?;
         {
             let upper = objects.upper.as_deref();
             let lower = objects.lower.iter().map(|lower| &*lower.dentry);
@@ -271,7 +271,9 @@ pub(crate) fn fill_inode(
         // Before others see the inode: they would merge what it hides.
         inode.data().set_opaque();
     }
-    *inode.data().redirect.lock() = redirect;
+    if redirect.is_some() {
+        *inode.data().redirect.lock() = redirect;
+    }
     if let Some(upper) = upper {
         // Looked at again: nobody but this task has the inode now. If it has got its data since
         // the lookup, that of the lower layer is old.
@@ -300,11 +302,15 @@ pub(crate) fn fill_inode(
         false => nlink,
     };
     inode.set_nlink(nlink);
-    inode.set_flags(flags, InodeFlags::ATTRIBUTES.union(InodeFlags::CASEFOLD));
+    inode.set_flags(
+        flags.union(InodeFlags::NOCMTIME),
+        InodeFlags::ATTRIBUTES
+            .union(InodeFlags::CASEFOLD)
+            .union(InodeFlags::NOCMTIME),
+    );
     if let Some(path) = inode.upper_path()?.filter(|_| !is_new) {
         read_upper_attributes(&inode, path)?;
     }
-    inode.set_flags(InodeFlags::NOCMTIME, InodeFlags::NOCMTIME);
     inode.no_acl_cache();
     let class = inode_lock_class(depth as c_int, is_dir);
     let class_name = if is_dir {

@@ -84,11 +84,11 @@ pub(crate) fn whiteout(dir: &InodeOf<Overlay>, name: Name<'_>) {
 }
 
 /// A name was looked for in so many layers of `dir`.
-pub(crate) fn lookup(dir: &InodeOf<Overlay>, name: Name<'_>, layers: u32, found: &Result<Objects>) {
+pub(crate) fn lookup(dir: &InodeOf<Overlay>, name: Name<'_>, layers: u32, found: Option<&Objects>) {
     let counters = &dir.super_data().counters;
     counters.lookups.add(1);
     counters.lookup_layers.add(layers.into());
-    let Ok(found) = found else {
+    let Some(found) = found else {
         return;
     };
     let highest = match &found.upper {

@@ -330,12 +330,17 @@ fn lookup(fc: &FsContext, key: &CStr, escaped: &[u8]) -> Result<Path, Refused> {
 
 /// The path that is meant by `escaped`.
 pub(crate) fn unescape(escaped: &[u8]) -> Result<Text, AllocError> {
-    let mut buffer = KVec::new();
     // One byte is for the NUL.
-    buffer.resize(escaped.len() + 1, 0, GFP_KERNEL_ACCOUNT)?;
-    let room = buffer.get_mut(..escaped.len()).unwrap_or_default();
-    // It is not longer than what it is made of, and options have no NUL.
-    let _ = mount_option::unescape(escaped, room);
+    let mut buffer = KVec::with_capacity(escaped.len() + 1, GFP_KERNEL_ACCOUNT)?;
+    buffer.extend_from_slice(escaped, GFP_KERNEL_ACCOUNT)?;
+    buffer.push(0, GFP_KERNEL_ACCOUNT)?;
+    if escaped.contains(&b'\\') {
+        // It is not longer than what it is made of, and options have no NUL.
+        let len = mount_option::unescape(escaped, &mut buffer).map_or(0, |name| name.len());
+        if let Some(end) = buffer.get_mut(len) {
+            *end = 0;
+        }
+    }
     Ok(Text::of_buffer(buffer))
 }
 

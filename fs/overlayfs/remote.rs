@@ -4,7 +4,8 @@
 //!
 //! Most are taken with what they lack. One that has to be asked about each name again,
 //! as those of a network, was never taken before, so it can be held to all that layers
-//! are made for, by any driver: types in listings, `RENAME_WHITEOUT` and attributes.
+//! are made for, by any driver: types in listings, `RENAME_WHITEOUT` and attributes. Of
+//! the usual ones it is known what they have on each disk.
 
 use crate::{
     format::xattr::{Attribute, Namespace},
@@ -24,6 +25,7 @@ use vfs::{
     context::{FsContext, Refused},
     dentry::{Dentry, Name},
     file::OpenFile,
+    inode::Access,
     inode_ops::RenameFlags,
     mount::PathRef,
     namei::{Creating, Renaming},
@@ -32,6 +34,9 @@ use vfs::{
 
 /// What is done here, for messages.
 const TRY: &str = "try what the filesystem of upperdir can do";
+
+/// Filesystems that have `O_TMPFILE` and `RENAME_WHITEOUT`.
+const COMPLETE: [&CStr; 4] = [c"btrfs", c"ext4", c"tmpfs", c"xfs"];
 
 /// Tries what the filesystem of upper, which the option names `upper`, can do, in the work
 /// directory `work`, which is in `base`, and warns of what it cannot. The caller has write
@@ -45,9 +50,15 @@ pub(crate) fn probe(
 ) -> Result<Features, Refused> {
     let failed = || fc.failed(TRY);
     let types = lists_types(base).map_err(failed())?;
-    let tmpfile = OpenFile::tmpfile(work, FileType::Regular.mode(0));
+    let is_complete = COMPLETE.contains(&base.mount().super_block().type_name());
+    let tmpfile = match is_complete {
+        true => work
+            .inode()
+            .and_then(|inode| inode.permission(work.mount().idmap(), Access::ADD_NAMES)),
+        false => OpenFile::tmpfile(work, FileType::Regular.mode(0)).map(drop),
+    };
     let tmpfile = match fc.given_memory(TRY, tmpfile)? {
-        Ok(_) => true,
+        Ok(()) => true,
         Err(err) if err == EACCES => {
             // Its mode lets in nobody but by capability.
             return Err(fc.error(
@@ -57,7 +68,7 @@ pub(crate) fn probe(
         }
         Err(_) => false,
     };
-    let whiteouts = makes_whiteouts(work).map_err(failed())?;
+    let whiteouts = is_complete || makes_whiteouts(work).map_err(failed())?;
     for (can, what) in [
         (types, "types in listings (d_type)"),
         (tmpfile, "O_TMPFILE"),

@@ -28,6 +28,7 @@ use vfs::{
     context::{FsContext, Refused},
     dentry::{Dentry, Name},
     file::{killed, OpenFile},
+    inode::InodeFlags,
     mount::PathRef,
     namei::{Creating, Removing, Renaming}, //
 };
@@ -44,8 +45,8 @@ pub(crate) struct Made {
 }
 
 /// Makes an empty directory `work` in `base`, removing what an earlier mount may
-/// have left there. Where that cannot be, the mount goes on without, and is read-only.
-/// The options name `upper` and `work`.
+/// have left there, or uses the one that it left. Where that cannot be, the mount goes on
+/// without, and is read-only. The options name `upper` and `work`.
 pub(crate) fn make(
     fc: &FsContext,
     (upper, work): (&CStr, &CStr),
@@ -56,8 +57,11 @@ pub(crate) fn make(
         .mount()
         .want_write()
         .map_err(fc.failed("write to upperdir"))?;
-    remove_old(fc, base, work)?;
-    let workdir = match fc.given_memory(MAKE, create(base))? {
+    let workdir = match take_or_remove_old(fc, base, work)? {
+        Some(old) => Ok(old),
+        None => fc.given_memory(MAKE, create(base))?,
+    };
+    let workdir = match workdir {
         Ok(workdir) => workdir,
         Err(err) => {
             cannot_make(fc, work, WORK, err);
@@ -83,12 +87,43 @@ pub(crate) fn make(
     })
 }
 
-/// Removes a former `work`, unless it says that it must not be used. If something stays,
-/// making the directory fails.
-fn remove_old(fc: &FsContext, base: PathRef<'_>, work: &CStr) -> Result<(), Refused> {
+/// Whether a former `work` is as [`create`] would make it, but for what is in it.
+fn is_as_made(work: PathRef<'_>) -> Result<bool> {
+    let (dentry, inode) = (work.dentry(), work.inode()?);
+    Ok(inode.mode() == FileType::Directory.mode(0)
+        && inode.is_as_own(work.mount().idmap())
+        && inode
+            .flags()
+            .intersection(InodeFlags::ATTRIBUTES)
+            .is_empty()
+        && dentry.lists_xattr()
+        && dentry.list_xattr(&mut [])? == 0)
+}
+
+/// Removes what is in a former `work`. Answers whether it can be used again: removing and making
+/// it is most of what mounting again takes.
+fn empty_old(base: PathRef<'_>, old: &Dentry) -> Result<bool> {
+    let work = PathRef::new(base.mount(), old)?;
+    if !is_as_made(work)? {
+        return Ok(false);
+    }
+    for name in &names_in(work)? {
+        let left = work.lookup_positive(Name::new(name)?)?;
+        remove_tree(work, &left)?;
+    }
+    Ok(true)
+}
+
+/// A former `work`, emptied, if it can be used again. Else it is removed, unless it says that it
+/// must not be used. If something stays, making the directory fails.
+fn take_or_remove_old(
+    fc: &FsContext,
+    base: PathRef<'_>,
+    work: &CStr,
+) -> Result<Option<ARef<Dentry>>, Refused> {
     let find = || base.lookup_positive(Name::new(WORK.to_bytes())?);
     let Ok(old) = fc.given_memory(MAKE, find())? else {
-        return Ok(());
+        return Ok(None);
     };
     match fc.given_memory(MAKE, has_incompatible_feature(base, &old))? {
         Ok(true) => Err(fc.invalid(fmt!(
@@ -97,11 +132,14 @@ fn remove_old(fc: &FsContext, base: PathRef<'_>, work: &CStr) -> Result<(), Refu
             show(work)
         ))),
         Ok(false) => {
+            if let Ok(true) = fc.given_memory(MAKE, empty_old(base, &old))? {
+                return Ok(Some(old));
+            }
             let _ = fc.given_memory(MAKE, remove_tree(base, &old))?;
-            Ok(())
+            Ok(None)
         }
         // It may say so.
-        Err(_) => Ok(()),
+        Err(_) => Ok(None),
     }
 }
 

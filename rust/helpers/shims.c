@@ -523,6 +523,14 @@ int vfs_shim_sync_metadata(struct super_block *sb)
 	return ret ?: ret2;
 }
 
+bool vfs_shim_is_as_own(struct mnt_idmap *idmap, const struct inode *inode)
+{
+	struct user_namespace *ns = i_user_ns(inode);
+
+	return uid_eq(inode->i_uid, mapped_fsuid(idmap, ns)) &&
+	       gid_eq(inode->i_gid, mapped_fsgid(idmap, ns));
+}
+
 int vfs_shim_flush_device(struct super_block *sb)
 {
 	return sb->s_bdev ? blkdev_issue_flush(sb->s_bdev) : 0;

@@ -71,6 +71,7 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
 bool vfs_shim_may_print(void);
 int vfs_shim_sync_metadata(struct super_block *sb);
+bool vfs_shim_is_as_own(struct mnt_idmap *idmap, const struct inode *inode);
 int vfs_shim_flush_device(struct super_block *sb);
 bool vfs_shim_ext4_is_ordered(struct super_block *sb);
 bool vfs_shim_is_open_for_write(const struct inode *inode);

@@ -213,6 +213,13 @@ impl Inode {
         })
     }
 
+    /// Whether owner and group are those that the current task would give to a new object,
+    /// through a mount with `idmap`.
+    pub fn is_as_own(&self, idmap: IdMap<'_>) -> bool {
+        // SAFETY: Both are valid.
+        unsafe { raw::vfs_shim_is_as_own(idmap.as_ptr(), self.as_ptr()) }
+    }
+
     /// Takes part in the count of writers, `ETXTBSY` while the file is being
     /// executed: see `get_write_access()`.
     pub fn write_access(&self) -> Result<InodeWriteAccess<'_>> {
@@ -318,6 +325,8 @@ pub struct Access(c_int);
 impl Access {
     /// Reading.
     pub const READ: Self = Self(raw::MAY_READ as c_int);
+    /// Adding names to a directory.
+    pub const ADD_NAMES: Self = Self((raw::MAY_WRITE | raw::MAY_EXEC) as c_int);
     /// Opening, beside what the open flags say.
     pub const OPEN: Self = Self(raw::MAY_OPEN as c_int);
 

@@ -124,19 +124,20 @@ type Split<'a> = (&'a [u8], Option<(&'a [u8], bool)>);
 
 /// Splits `value` behind its first layer.
 fn split_layer(value: &[u8]) -> Result<Split<'_>, LowerdirError> {
-    let mut escaped = false;
-    let colon = value.iter().position(|&byte| {
-        if escaped {
-            escaped = false;
-            return false;
+    let mut searched = 0;
+    let colon = loop {
+        let rest = value.get(searched..).unwrap_or_default();
+        match rest.iter().position(|&byte| byte == b':' || byte == b'\\') {
+            None => return Ok((value, None)),
+            Some(at) if rest.get(at) == Some(&b':') => break searched.saturating_add(at),
+            Some(at) if at.saturating_add(1) == rest.len() => {
+                return Err(LowerdirError::TrailingBackslash);
+            }
+            // What is behind a backslash is no separator.
+            Some(at) => searched = searched.saturating_add(at).saturating_add(2),
         }
-        escaped = byte == b'\\';
-        byte == b':'
-    });
-    if escaped {
-        return Err(LowerdirError::TrailingBackslash);
-    }
-    let Some((layer, rest)) = colon.and_then(|colon| value.split_at_checked(colon)) else {
+    };
+    let Some((layer, rest)) = value.split_at_checked(colon) else {
         return Ok((value, None));
     };
     // `rest` begins with the colon that was found.

@@ -35,10 +35,8 @@ pub fn split(options: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub fn unescape<'b>(escaped: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     let mut writer = Writer::new(buffer);
     let mut rest = escaped;
-    // Few paths have any.
-    while rest.contains(&b'\\') {
-        let at = rest.iter().position(|&byte| byte == b'\\');
-        let (before, behind) = rest.split_at(at.unwrap_or(rest.len()));
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+        let (before, behind) = rest.split_at(at);
         writer.put(before)?;
         let behind = behind.get(1..).unwrap_or_default();
         let (literal, behind) = behind.split_at(behind.len().min(1));

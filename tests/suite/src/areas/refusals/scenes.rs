@@ -363,10 +363,10 @@ pub const SCENES: &[Case] = &[
         },
     ),
     ("cannot <what>: error <errno>", |s| {
-        // Room for the work directory, and for nothing to try in it.
+        // Room for the work directory, and for no note in it.
         let full = s.bed.mount_tmpfs(&format!("{}-full", s.name), "nr_inodes=4");
         let (upper, work) = (full.sub("u"), full.sub("w"));
-        s.over(&s.lower, &upper, &work, &[])
+        s.over(&s.lower, &upper, &work, &["volatile"])
     }),
 ];
 
