@@ -192,10 +192,13 @@ fn create(
     let inode = with_creds(&sb.cred, |_| {
         instantiated(inode, made.clone()).inspect_err(|_| {
             if let Ok(Some(dir)) = dir.upper_path() {
-                let _ = match over_whiteout {
+                let undone = match over_whiteout {
                     true => remove::replace_by_whiteout(upper, dir, &made),
                     false => workdir::remove(dir, &made),
                 };
+                if let Err(err) = undone {
+                    vfs::pr_err_ratelimited!("cannot undo a creation: error {}\n", err.to_errno());
+                }
             }
         })
     })?;

@@ -18,8 +18,7 @@ use kernel::{
 use vfs::{
     attr::{Stat, StatFlags, StatMask},
     mount::PathRef,
-    mutex::Mutex,
-    super_block::SuperBlock, //
+    mutex::Mutex, //
 };
 
 /// Marks numbers from the map.
@@ -133,11 +132,14 @@ impl Numbering {
         })
     }
 
-    /// Whether every directory of a filesystem is numbered by this. Where there are
-    /// subvolumes, each has a device of its own, and none that of the filesystem.
-    pub(crate) fn is_of_all(&self, super_block: &SuperBlock) -> bool {
+    /// Whether the directory at `path` has to be numbered by this too, because all of its
+    /// filesystem are. Where there are subvolumes, each has a device of its own, and none that
+    /// of the filesystem; in a network filesystem anything may have.
+    pub(crate) fn is_of_all(&self, path: PathRef<'_>) -> bool {
+        let super_block = path.mount().super_block();
         self.super_block == core::ptr::from_ref(super_block) as usize
             && self.dev == super_block.dev().as_raw()
+            && !path.dentry().needs_revalidation()
     }
 }
 

@@ -203,8 +203,7 @@ fn open_layers(context: &Context, fc: &FsContext, config: &mut Config) -> Result
     let mut known = KVVec::new();
     let mut before: Option<(Fsid, Numbering)> = None;
     let mut number = |path: PathRef<'_>| -> Result<(Fsid, Numbering), Refused> {
-        let super_block = path.mount().super_block();
-        if let Some(same) = before.filter(|(_, before)| before.is_of_all(super_block)) {
+        if let Some(same) = before.filter(|(_, before)| before.is_of_all(path)) {
             return Ok(same);
         }
         let numbering =
@@ -281,7 +280,8 @@ fn check_stack(
     let mut before = None;
     for path in Iterator::chain(context.lower.iter(), upper) {
         let super_block = path.mount().super_block();
-        if before.replace(super_block) == Some(super_block) {
+        // Those that ask somebody else may answer otherwise for each directory.
+        if before.replace(super_block) == Some(super_block) && !path.dentry().needs_revalidation() {
             continue;
         }
         let longest = StatFs::name_len_of(path.borrow())

@@ -91,7 +91,12 @@ pub(crate) fn probe(
 
 fn probe_xattr(fc: &FsContext, work: PathRef<'_>, namespace: Namespace) -> Result<bool, Refused> {
     let set = xattr::set_own(namespace, work, Attribute::Opaque, b"0");
-    if let Err(err) = fc.given_memory(TRY, set)? {
+    let set = match fc.given_memory(TRY, set)? {
+        // There would be one if there were room for it.
+        Err(err) if err == ENOSPC || err == EDQUOT => return Ok(true),
+        set => set,
+    };
+    if let Err(err) = set {
         let prefix = BStr::from_bytes(namespace.prefix());
         fc.warn(fmt!(
             "upperdir: attributes {prefix}* cannot be set: directories cannot be made opaque, and \

@@ -228,13 +228,12 @@ fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
         return new_whiteout(upper);
     };
     match workdir::start_temp(upper)?.link(&kept) {
-        // It has all the links that it can have: the last use of it is itself.
-        Err(err) if err == EMLINK => {
+        // It has all the links that it can have, or there is no room for another one now: the
+        // last use of it is itself.
+        Err(err) if [EMLINK, ENOMEM, ENOSPC, EDQUOT].contains(&err) => {
             *shared = SharedWhiteout::None;
             Ok(kept)
         }
-        // These may pass.
-        Err(err) if [ENOMEM, ENOSPC, EDQUOT].contains(&err) => Err(err),
         Err(err) => {
             vfs::pr_warn_ratelimited!("whiteouts are made one by one: error {}\n", err.to_errno());
             *shared = SharedWhiteout::Unsupported;

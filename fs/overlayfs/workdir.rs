@@ -28,7 +28,7 @@ use vfs::{
     context::{FsContext, Refused},
     dentry::{Dentry, Name},
     file::{killed, OpenFile},
-    inode::InodeFlags,
+    fileattr::FileAttr,
     mount::PathRef,
     namei::{Creating, Removing, Renaming}, //
 };
@@ -87,24 +87,29 @@ pub(crate) fn make(
     })
 }
 
-/// Whether a former `work` is as [`create`] would make it, but for what is in it.
-fn is_as_made(work: PathRef<'_>) -> Result<bool> {
+/// Whether a former `work` is as [`create`] would make it in `base`, but for what is in it.
+fn is_as_made(base: PathRef<'_>, work: PathRef<'_>) -> Result<bool> {
     let (dentry, inode) = (work.dentry(), work.inode()?);
-    Ok(inode.mode() == FileType::Directory.mode(0)
+    let is_private = inode.mode() == FileType::Directory.mode(0)
         && inode.is_as_own(work.mount().idmap())
-        && inode
-            .flags()
-            .intersection(InodeFlags::ATTRIBUTES)
-            .is_empty()
         && dentry.lists_xattr()
-        && dentry.list_xattr(&mut [])? == 0)
+        && dentry.list_xattr(&mut [])? == 0;
+    if !is_private {
+        return Ok(false);
+    }
+    // What is made in it has to be of the same project, say, as what is in upper.
+    let (mut of_base, mut of_work) = (FileAttr::empty(), FileAttr::empty());
+    match of_base.get(base).and_then(|()| of_work.get(work)) {
+        Err(err) if err == ENOTTY || err == EOPNOTSUPP => Ok(true),
+        result => result.map(|()| of_work.gives_same_as(&of_base)),
+    }
 }
 
 /// Removes what is in a former `work`. Answers whether it can be used again: removing and making
 /// it is most of what mounting again takes.
 fn empty_old(base: PathRef<'_>, old: &Dentry) -> Result<bool> {
     let work = PathRef::new(base.mount(), old)?;
-    if !is_as_made(work)? {
+    if !is_as_made(base, work)? {
         return Ok(false);
     }
     for name in &names_in(work)? {

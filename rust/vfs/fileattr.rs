@@ -115,6 +115,20 @@ impl FileAttr {
         self.0.fsx_xflags &= !(raw::FS_XFLAG_APPEND | raw::FS_XFLAG_IMMUTABLE);
     }
 
+    /// Whether objects that are made in a directory with these get the same as in one with
+    /// `other`: project, and flags that are inherited.
+    pub fn gives_same_as(&self, other: &Self) -> bool {
+        let (own, other) = (&self.0, &other.0);
+        // How names are stored, and whether there are extended attributes, is nothing to inherit.
+        let flags = own.flags ^ other.flags;
+        let xflags = own.fsx_xflags ^ other.fsx_xflags;
+        flags & !raw::FS_INDEX_FL == 0
+            && xflags & !raw::FS_XFLAG_HASATTR == 0
+            && own.fsx_projid == other.fsx_projid
+            && own.fsx_extsize == other.fsx_extsize
+            && own.fsx_cowextsize == other.fsx_cowextsize
+    }
+
     /// Whether names in the directory are case-folded.
     pub fn is_casefolded(&self) -> bool {
         self.0.flags & raw::FS_CASEFOLD_FL != 0

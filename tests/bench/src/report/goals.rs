@@ -68,6 +68,8 @@ struct Verdict {
     what: String,
     reached: f64,
     at_most: f64,
+    /// Whether the goal is less than what the bare filesystem takes for the same.
+    is_below_bare: bool,
 }
 
 impl Verdict {
@@ -89,7 +91,7 @@ pub fn judge(rows: &[Row]) -> String {
     for verdict in &verdicts {
         let _ = writeln!(
             text,
-            "{:<7} {:>6.2} of the goal: {:<66} {:>12.3}, at most {}",
+            "{:<7} {:>6.2} of the goal: {:<66} {:>12.3}, at most {}{}",
             if verdict.excess() > 1.0 {
                 "missed"
             } else {
@@ -99,6 +101,11 @@ pub fn judge(rows: &[Row]) -> String {
             verdict.what,
             verdict.reached,
             verdict.at_most,
+            if verdict.is_below_bare {
+                ", less than bare takes"
+            } else {
+                ""
+            },
         );
     }
     text
@@ -118,6 +125,7 @@ fn of_row(row: &Row) -> Vec<Verdict> {
             what: named("of C"),
             reached,
             at_most: NOT_ABOVE_C,
+            is_below_bare: is_below_bare(row, NOT_ABOVE_C),
         })
         .into_iter()
         .collect();
@@ -137,10 +145,17 @@ fn of_row(row: &Row) -> Vec<Verdict> {
                 what: named(of),
                 reached,
                 at_most: goal.at_most,
+                is_below_bare: matches!(goal.of, Of::C) && is_below_bare(row, goal.at_most),
             });
         }
     }
     verdicts
+}
+
+/// Whether so many times what C overlayfs takes is less than the bare filesystem does.
+fn is_below_bare(row: &Row, of_c: f64) -> bool {
+    let both = row.value("bare").zip(row.value("overlay"));
+    both.is_some_and(|(bare, c)| of_c * c < bare)
 }
 
 /// What a layer costs.
@@ -162,6 +177,7 @@ fn growth(rows: &[Row]) -> Vec<Verdict> {
                 ),
                 reached: (most - few) / (MANY_LAYERS - FEW_LAYERS) as f64,
                 at_most: A_LAYER,
+                is_below_bare: false,
             });
         }
     }

@@ -191,6 +191,7 @@ areas! {
     between drivers:
     option_table,
     parameters,
+    full_upper,
     workdir_left,
     protection,
     casefold_interchange,
