@@ -158,8 +158,12 @@ impl Names {
     /// The names of the lower objects of `dir`, which this belongs to, if they are known
     /// and no object was changed since. Reads them when it is time to.
     fn get(&self, dir: &InodeOf<Overlay>) -> Option<&LayerNames> {
+        let in_vain = self.in_vain.load(ordering::Relaxed);
+        if in_vain == 0 {
+            // As in most directories: they were not read.
+            return None;
+        }
         if self.known.as_ref().is_none() {
-            let in_vain = self.in_vain.load(ordering::Relaxed);
             let to_open = dir.data().merged().len().saturating_mul(LOOKUPS_TO_OPEN);
             if in_vain <= self.again.load(ordering::Relaxed) || (in_vain as usize) < to_open {
                 return None;

@@ -10,6 +10,7 @@ use crate::{
     lookup::{has_xattr_whiteouts, is_whiteout},
     Overlay, //
 };
+use core::ops::Range;
 use kernel::prelude::*;
 use vfs::{
     attr::{ChangeTime, FileType},
@@ -21,6 +22,10 @@ use vfs::{
     readdir::is_unknown_type,
     super_block::SuperBlock, //
 };
+
+/// For how many entries there is room at first, and how long names are then.
+const FEW_ENTRIES: usize = 32;
+const NAME_LEN: usize = 16;
 
 /// An entry of a merged directory.
 #[derive(Clone)]
@@ -38,6 +43,14 @@ pub(crate) struct Entry {
     layer: u32,
     /// Whether it was found in upper.
     pub(crate) in_upper: bool,
+}
+
+impl Entry {
+    /// Where its name is.
+    fn name_range(&self) -> Range<usize> {
+        let start = self.name as usize;
+        start..start + usize::from(self.name_len)
+    }
 }
 
 /// The entries of a directory, each name once, without `.` and `..`, and without
@@ -58,8 +71,8 @@ impl Listing {
         let mut listing = Self {
             version: dir.data().version(),
             times: None,
-            entries: KVVec::new(),
-            names: KVVec::new(),
+            entries: KVVec::with_capacity(FEW_ENTRIES, GFP_KERNEL_ACCOUNT)?,
+            names: KVVec::with_capacity(FEW_ENTRIES * NAME_LEN, GFP_KERNEL_ACCOUNT)?,
         };
         let (layers, namespace) = (&dir.super_data().layers, dir.super_data().namespace());
         let mut sources = KVVec::new();
@@ -135,7 +148,9 @@ impl Listing {
                 .map_or(&[][..], |entry| name_in(names, entry)),
         };
         if let [source] = sources {
-            if !entries.iter().any(|entry| source.may_be_whiteout(entry)) {
+            // It is as it is to be, unless half of it would be kept empty.
+            let is_filled = entries.capacity() / 2 <= entries.len();
+            if is_filled && !entries.iter().any(|entry| source.may_be_whiteout(entry)) {
                 return Ok(());
             }
         }
@@ -194,9 +209,10 @@ impl Listing {
     /// The entries from the one at `index` on, with their names.
     pub(crate) fn entries_from(&self, index: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
         let entries = self.entries.get(index..).unwrap_or_default();
+        // Each has one.
         entries
             .iter()
-            .map(|entry| (entry, name_in(&self.names, entry)))
+            .map_while(|entry| Some((entry, self.names.get(entry.name_range())?)))
     }
 }
 
@@ -249,10 +265,7 @@ impl Seen {
 }
 
 fn name_in<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
-    let start = entry.name as usize;
-    names
-        .get(start..start + usize::from(entry.name_len))
-        .unwrap_or_default()
+    names.get(entry.name_range()).unwrap_or_default()
 }
 
 /// One of the directories that are merged.

@@ -259,11 +259,11 @@ pub(crate) fn fill_inode(
     let depth = inode.super_block().stack_depth();
     let layers = &inode.super_data().layers;
     let namespace = inode.super_data().namespace();
-    if let Some(first) = lower.first() {
-        let path = layers.path(first)?;
+    inode.data().set_lower(lower);
+    let lower = inode.lower_path()?;
+    if let Some(path) = lower {
         inode.rcu_data().set_lower(path.inode()?, path.mount());
     }
-    inode.data().set_lower(lower);
     if indexed {
         inode.data().set_indexed();
     }
@@ -288,7 +288,7 @@ pub(crate) fn fill_inode(
         inode.data().deferred.populate(deferred);
     }
 
-    let real = inode.real_path()?;
+    let real = inode.upper_path()?.or(lower).ok_or(EIO)?;
     let real_inode = real.inode()?;
     casefold::check(inode.super_block(), real.dentry())?;
     let (mode, rdev, nlink) = (real_inode.mode(), real_inode.rdev(), real_inode.nlink());

@@ -141,6 +141,8 @@ areas! {
     casefold,
     casefold_layers,
     odd_layers,
+    full_upper,
+    workdir_left,
     statfs,
     copy_up_trigger,
     copy_up_data,
@@ -191,8 +193,6 @@ areas! {
     between drivers:
     option_table,
     parameters,
-    full_upper,
-    workdir_left,
     protection,
     casefold_interchange,
     interchange,
