@@ -121,7 +121,8 @@ impl SuperBlock {
 
     /// Makes all changes durable that the filesystem has in its journal or in buffers of
     /// its device, but neither data that is dirty in the page cache nor times that
-    /// [are kept in memory](Self::is_lazytime): as `sync_filesystem()` without these.
+    /// [are kept in memory](Self::is_lazytime): as `sync_filesystem()` without these. As
+    /// there, xfs [may flush nothing](Self::flush_device) if it has nothing to commit.
     ///
     /// Takes `s_umount` shared.
     pub fn sync_metadata(&self) -> Result {
