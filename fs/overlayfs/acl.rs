@@ -58,7 +58,7 @@ pub(crate) fn set(
     if kind == AclType::Access && inode.acl_drops_sgid(idmap) {
         inode::setattr(IdMap::nop(), dentry, &mut SetAttr::kill_sgid())?;
     }
-    if acl.is_none() && inode.data().upper().is_none() {
+    if acl.is_none() && inode.upper().is_none() {
         // Nothing to remove: no reason to copy up.
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| Acl::get(lower, kind))?;

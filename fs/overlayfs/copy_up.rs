@@ -66,8 +66,8 @@ impl Data {
     /// Whether the inode is in upper as far as is needed.
     fn is_in_upper(self, inode: &InodeOf<Overlay>) -> bool {
         match self {
-            Self::Unused => inode.data().upper().is_some(),
-            Self::Copy | Self::Truncate => inode.data().upper_data().is_some(),
+            Self::Unused => inode.upper().is_some(),
+            Self::Copy | Self::Truncate => inode.upper_data().is_some(),
         }
     }
 }
@@ -90,11 +90,11 @@ pub(crate) fn copy_up_for_change<'a>(
     reason: Reason,
 ) -> Result<Option<MutexGuard<'a, ()>>> {
     copy_up(dentry, reason)?;
-    let entry = dentry.inode_of().ok_or(ENOENT)?.data();
-    if entry.backing() != Backing::Metacopy {
+    let inode = dentry.inode_of().ok_or(ENOENT)?;
+    if inode.backing() != Backing::Metacopy {
         return Ok(None);
     }
-    entry.copy_up.lock_killable().map(Some)
+    inode.data().copy_up.lock_killable().map(Some)
 }
 
 /// As [`copy_up`], telling whether the data is needed. Where it is copied, it is
@@ -104,6 +104,18 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data, reason: Reaso
     if data.is_in_upper(inode) && index::is_in_upper(dentry) {
         return Ok(());
     }
+    copy_up_path(dentry, inode, data, reason)
+}
+
+/// Copies `dentry` up, and before it the directories above it that are not in upper.
+#[cold]
+#[inline(never)]
+fn copy_up_path(
+    dentry: &DentryOf<Overlay>,
+    inode: &InodeOf<Overlay>,
+    data: Data,
+    reason: Reason,
+) -> Result {
     lower_data::find(dentry)?;
     while !data.is_in_upper(inode) || !index::is_in_upper(dentry) {
         let sb = inode.super_data();
@@ -116,7 +128,7 @@ pub(crate) fn copy_up_data(dentry: &DentryOf<Overlay>, data: Data, reason: Reaso
         // The topmost object that is not in upper goes first.
         let mut next: ARef<DentryOf<Overlay>> = dentry.into();
         let mut parent = next.parent_of();
-        while parent.inode_of().ok_or(ENOENT)?.data().upper().is_none() {
+        while parent.inode_of().ok_or(ENOENT)?.upper().is_none() {
             if **parent == **next {
                 return Err(EIO);
             }
@@ -168,7 +180,7 @@ fn copy_up_one(
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let parent = parent.and_then(|parent| parent.inode_of());
     let _copying = inode.data().copy_up.lock_killable()?;
-    if inode.data().upper().is_none() {
+    if inode.upper().is_none() {
         observe::copy_up(dentry, inode, reason, Copied::All, |progress| {
             copy_inode(parent, dentry, inode, data, progress)
         })?;
@@ -294,7 +306,7 @@ fn copy_inode(
             parent.dir_changed();
         }
     }
-    dentry.set_revalidation(inode.data().objects());
+    dentry.set_revalidation(inode.objects());
     mapping::switch_eagerly(inode);
     if let Some(times) = parent_times {
         times.restore();
@@ -328,7 +340,7 @@ fn link_up(
             linked => linked?,
         };
         index::set_named_in_upper(dentry);
-        dentry.set_revalidation(inode.data().objects());
+        dentry.set_revalidation(inode.objects());
         nlink::store(inode, Side::Upper)
     };
     let linked = link();
@@ -561,7 +573,7 @@ pub(crate) fn set_impure(dir: &InodeOf<Overlay>) -> Result {
 /// objects came from elsewhere, so that listing it is cheap from now on. It may fail,
 /// and is tried again when the directory is listed again.
 pub(crate) fn unset_impure(dir: &InodeOf<Overlay>) {
-    if !dir.data().is_impure() || dir.data().is_merged() || dir.super_block_of().is_readonly() {
+    if !dir.data().is_impure() || dir.is_merged() || dir.super_block_of().is_readonly() {
         return;
     }
     let (Ok(upper), Ok(Some(path))) = (dir.super_data().layers.upper(), dir.upper_path()) else {

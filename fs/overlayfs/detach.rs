@@ -93,7 +93,7 @@ pub(crate) fn detach(top: &DentryOf<Overlay>, locked: Option<LockedDir<'_, Overl
     })?;
     // Somebody has it removed, or its entries cannot be hidden.
     let inode = top.inode_of().ok_or(ENOENT)?;
-    if inode.data().merged().is_empty() {
+    if inode.merged().is_empty() {
         Ok(())
     } else {
         Err(EXDEV)
@@ -112,8 +112,7 @@ impl Size {
     fn add(&mut self, dentry: &DentryOf<Overlay>) -> Result {
         let inode = dentry.inode_of().ok_or(ENOENT)?;
         let is_file = inode.mode().is_reg();
-        let entry = inode.data();
-        if entry.upper().is_some() && !(is_file && entry.is_metacopy()) {
+        if inode.upper().is_some() && !(is_file && inode.is_metacopy()) {
             return Ok(());
         }
         self.objects = self.objects.saturating_add(1);
@@ -253,7 +252,7 @@ impl Tree<'_> {
     fn settle(&self, dir: &DentryOf<Overlay>) -> Result {
         let inode = dir.inode_of().ok_or(ENOENT)?;
         let entry = inode.data();
-        if entry.merged().is_empty() || dir.is_unhashed() {
+        if inode.merged().is_empty() || dir.is_unhashed() {
             return Ok(());
         }
         let upper = inode.super_data().layers.upper()?;
@@ -279,8 +278,11 @@ impl Tree<'_> {
             let _write = upper.mount().want_write()?;
             workdir::set_opaque(upper, path.dentry(), EXDEV)?;
             entry.set_opaque();
-            let redirect = entry.redirect.lock().take();
-            if redirect.is_some() {
+            if entry
+                .rare()
+                .and_then(|rare| rare.redirect.lock().take())
+                .is_some()
+            {
                 // An opaque directory is where it is.
                 let _ = xattr::remove_own(upper.namespace, path, Attribute::Redirect);
             }
@@ -309,14 +311,13 @@ fn check_redirects(path: PathRef<'_>, dir: LockedDir<'_, Overlay>) -> Result {
         let Some(inode) = child.inode_of() else {
             continue;
         };
-        let entry = inode.data();
         let needs_lower = if inode.mode().is_dir() {
-            !entry.merged().is_empty()
+            !inode.merged().is_empty()
         } else {
-            inode.mode().is_reg() && entry.is_metacopy()
+            inode.mode().is_reg() && inode.is_metacopy()
         };
-        let redirect = entry.redirect.lock();
-        let is_absolute = redirect.as_ref().is_some_and(|path| path.starts_with(b"/"));
+        let rare = inode.data().rare();
+        let is_absolute = rare.is_some_and(|rare| rare.has_redirect(|path| path.starts_with(b"/")));
         if needs_lower && !is_absolute {
             return Err(EXDEV);
         }

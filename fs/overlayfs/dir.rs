@@ -87,7 +87,7 @@ fn make_in_upper(
         // Lookups need not go below. Without, they find nothing there.
         let opaque = dentry.is_dir()
             && !dir.super_data().config.lower_may_grow()
-            && dir.data().is_merged()
+            && dir.is_merged()
             && workdir::set_opaque(upper, &dentry, EOPNOTSUPP).is_ok();
         return Ok(Made {
             dentry,
@@ -235,7 +235,7 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
     // Nobody adds another name meanwhile: the count of an indexed file is kept.
     let _settled = inode.data().copy_up.lock_killable()?;
     let Made { dentry: made, .. } = with_creds(&sb.cred, |_| {
-        if !inode.data().lower().is_empty() {
+        if !inode.lower().is_empty() {
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;

@@ -110,7 +110,7 @@ fn show<'a>(
     let identity = &dir.super_data().identity;
     let passes_through = !identity.has_several();
     let mut pos = ctx.pos();
-    let (is_impure, is_merged) = (dir.data().is_impure(), dir.data().is_merged());
+    let (is_impure, is_merged) = (dir.data().is_impure(), dir.is_merged());
     for (entry, name) in entries {
         let is_dir =
             || entry.d_type == FileType::Directory.as_dirent() || is_unknown_type(entry.d_type);

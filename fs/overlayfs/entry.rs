@@ -3,11 +3,9 @@
 //! What an overlay inode is made of.
 
 use crate::{
-    kept::KeptListing,
-    layer_names::Names,
-    layers::{LayerIndex, LayerPath},
-    lower_data::Deferred,
-    stack::Stack,
+    layers::{LayerIndex, LayerPath, LayerRef},
+    rare::Rare,
+    stack::{LowerObjects, Stack},
     Overlay, //
 };
 use core::{convert::Infallible, pin::Pin};
@@ -17,63 +15,51 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{ordering, Atomic},
-        LockClassKey,
-        SetOnce, //
+        LockClassKey, //
     },
 };
 use vfs::{
     dentry::Dentry,
-    inode::{Inode, InodeOf},
+    inode::InodeOf,
     mapping::{self, SharedMappings},
     mount::PathRef,
-    mutex::Mutex, //
+    mutex::Mutex,
+    set_once::SetOncePtr, //
 };
 
-/// The private data of an overlay inode.
+/// The private data of an overlay inode, beside the objects in layers, which path walks may
+/// see: [`vfs::rcu::RealDentries`].
 ///
 /// Objects in lower layers are known before the inode is published, and never
 /// change. Upper is set once: before the inode is published, or by copy-up.
 /// What is used of it is told by [`Backing`].
+///
+/// There are as many as inodes: what few of these need is in [`Rare`].
 #[pin_data]
 pub struct Entry {
-    lower: SetOnce<Stack>,
-    upper: SetOnce<ARef<Dentry>>,
-    /// A [`Backing`], which only grows.
-    backing: Atomic<u32>,
-    /// Of a file whose data is to be looked for in data-only layers.
-    pub(crate) deferred: SetOnce<KBox<Deferred>>,
-    /// Whether the digest that a metacopy has of its data was found right.
-    pub(crate) verified: Atomic<bool>,
-    /// Of a regular file in a lower layer.
-    pub(crate) mappings: SharedMappings,
     /// Taken by the task that copies the inode up.
     #[pin]
     pub(crate) copy_up: Mutex<()>,
-    /// A directory's entries, once it has been listed.
-    pub(crate) listing: SetOnce<KeptListing>,
-    /// The names in a merged directory's lower objects, if they are known.
-    pub(crate) names: Names,
-    /// The redirect of upper's object: where lower layers have it. Taken last.
-    #[pin]
-    pub(crate) redirect: Mutex<Option<KVec<u8>>>,
-    /// Counts changes of a directory.
-    version: Atomic<u64>,
+    /// Of a regular file in a lower layer.
+    pub(crate) mappings: SharedMappings,
+    rare: SetOncePtr<Pin<KBox<Rare>>>,
+    /// Since which sweep upper's file is noted as written, see [`crate::written`].
+    pub(crate) written: Atomic<u32>,
     /// Whether upper's directory hides all lower ones.
     opaque: Atomic<bool>,
     /// Whether upper's directory has objects that came from elsewhere, whose
     /// numbers are not upper's.
     impure: Atomic<bool>,
-    /// Since which sweep upper's file is noted as written, see [`crate::written`].
-    pub(crate) written: Atomic<u32>,
     /// Whether it is found by an entry of the index, too.
     indexed: Atomic<bool>,
     /// Whether upper's file is known to be durable as what it is.
     settled: Atomic<bool>,
 }
 
-/// Which objects an inode stands for, in the order in which copy-up goes.
+/// Which objects an inode stands for, in the order in which copy-up goes: the stage of
+/// [`InodeOf::upper_dentry`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
+#[repr(usize)]
 pub(crate) enum Backing {
     /// Lower ones.
     Lower,
@@ -132,118 +118,21 @@ pub(crate) fn inode_lock_class(depth: c_int, is_dir: bool) -> Pin<&'static LockC
 impl Entry {
     /// An entry that stands for nothing yet.
     pub(crate) fn new(depth: c_int) -> impl PinInit<Self, Infallible> {
-        let classes = classes(depth);
         pin_init!(Self {
-            lower: SetOnce::new(),
-            upper: SetOnce::new(),
-            backing: Atomic::new(Backing::Lower as u32),
-            deferred: SetOnce::new(),
-            verified: Atomic::new(false),
+            copy_up <- Mutex::new((), c"overlay_copy_up", classes(depth).copy_up),
             mappings: SharedMappings::default(),
-            copy_up <- Mutex::new((), c"overlay_copy_up", classes.copy_up),
-            listing: SetOnce::new(),
-            names: Names::new(),
-            redirect <- Mutex::new(None, c"overlay_redirect", classes.redirect),
-            version: Atomic::new(0),
+            rare: SetOncePtr::new(),
+            written: Atomic::new(0),
             opaque: Atomic::new(false),
             impure: Atomic::new(false),
-            written: Atomic::new(0),
             indexed: Atomic::new(false),
             settled: Atomic::new(false),
         })
     }
 
-    /// The objects in lower layers, the highest first.
-    ///
-    /// Of a file in upper, and of an opaque directory, it is what it came from:
-    /// it has the number of the first one, and nothing else of them is shown.
-    pub(crate) fn lower(&self) -> &[LayerPath] {
-        self.lower.as_ref().map_or(&[], |lower| lower)
-    }
-
-    /// The directories of lower layers that are merged into this one.
-    pub(crate) fn merged(&self) -> &[LayerPath] {
-        if self.is_opaque() {
-            &[]
-        } else {
-            self.lower()
-        }
-    }
-
-    /// Which objects the inode stands for. Who sees a state sees the objects
-    /// complete.
-    pub(crate) fn backing(&self) -> Backing {
-        match self.backing.load(ordering::Acquire) {
-            0 => Backing::Lower,
-            1 => Backing::Metacopy,
-            2 => Backing::Switching,
-            _ => Backing::Upper,
-        }
-    }
-
-    fn set_backing(&self, backing: Backing) {
-        self.backing.store(backing as u32, ordering::Release);
-    }
-
-    fn upper_from(&self, backing: Backing) -> Option<&ARef<Dentry>> {
-        if self.backing() < backing {
-            return None;
-        }
-        self.upper.as_ref()
-    }
-
-    /// The object in upper, if there is one. Whether it has the data is another
-    /// matter.
-    pub(crate) fn upper(&self) -> Option<&ARef<Dentry>> {
-        self.upper_from(Backing::Metacopy)
-    }
-
-    /// The object in upper, if it has the data: it is to be read and written
-    /// there.
-    pub(crate) fn upper_data(&self) -> Option<&ARef<Dentry>> {
-        self.upper_from(Backing::Upper)
-    }
-
-    /// As [`Entry::upper_data`], already while mappings are being moved.
-    pub(crate) fn upper_for_mappings(&self) -> Option<&ARef<Dentry>> {
-        self.upper_from(Backing::Switching)
-    }
-
-    /// The object in a lower layer that has the data of a file; `None` if it was
-    /// not looked for yet.
-    pub(crate) fn lower_data(&self) -> Option<&LayerPath> {
-        match self.deferred.as_ref() {
-            Some(deferred) => deferred.found(),
-            None => self.lower().last(),
-        }
-    }
-
-    /// Whether the object that the inode of a file stands for is a metacopy, whose
-    /// data is that of another one.
-    pub(crate) fn is_metacopy(&self) -> bool {
-        match self.backing() {
-            Backing::Lower => self.lower().len() > 1 || self.deferred.as_ref().is_some(),
-            Backing::Metacopy => true,
-            Backing::Switching | Backing::Upper => false,
-        }
-    }
-
-    /// Sets the objects in lower layers, before the inode is published.
-    pub(crate) fn set_lower(&self, lower: Stack) -> bool {
-        self.lower.populate(lower)
-    }
-
-    /// All objects in layers, the highest first.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Dentry> {
-        let upper = self.upper().map(|upper| &**upper).into_iter();
-        let found = self.deferred.as_ref().and_then(|deferred| deferred.found());
-        let lower = Iterator::chain(self.lower().iter(), found);
-        Iterator::chain(upper, lower.map(|lower| &*lower.dentry))
-    }
-
-    /// How often the directory has changed.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(ordering::Acquire)
+    /// What few inodes need, if this one has.
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.get().map(Pin::get_ref)
     }
 
     /// Whether upper's directory hides all lower ones.
@@ -297,16 +186,52 @@ impl Entry {
     pub(crate) fn set_settled(&self) {
         self.settled.store(true, ordering::Release);
     }
-
-    /// Whether it is a directory that is merged from several, or whose upper has
-    /// been merged: it may have whiteouts.
-    pub(crate) fn is_merged(&self) -> bool {
-        self.merged().len() + usize::from(self.upper().is_some()) > 1
-    }
 }
 
 /// What is asked of overlay inodes everywhere.
 pub(crate) trait OverlayInode {
+    /// Which objects the inode stands for. Who sees a state sees the objects
+    /// complete.
+    fn backing(&self) -> Backing;
+
+    /// The object in upper, if there is one. Whether it has the data is another
+    /// matter.
+    fn upper(&self) -> Option<&Dentry>;
+
+    /// The object in upper, if it has the data: it is to be read and written
+    /// there.
+    fn upper_data(&self) -> Option<&Dentry>;
+
+    /// As [`OverlayInode::upper_data`], already while mappings are being moved.
+    fn upper_for_mappings(&self) -> Option<&Dentry>;
+
+    /// The objects in lower layers, the highest first.
+    ///
+    /// Of a file in upper, and of an opaque directory, it is what it came from:
+    /// it has the number of the first one, and nothing else of them is shown.
+    fn lower(&self) -> LowerObjects<'_>;
+
+    /// The directories of lower layers that are merged into this one.
+    fn merged(&self) -> LowerObjects<'_>;
+
+    /// Whether it is a directory that is merged from several, or whose upper has
+    /// been merged: it may have whiteouts.
+    fn is_merged(&self) -> bool;
+
+    /// The object in a lower layer that has the data of a file; `None` if it was
+    /// not looked for yet.
+    fn lower_data(&self) -> Option<LayerRef<'_>>;
+
+    /// Whether the object that the inode of a file stands for is a metacopy, whose
+    /// data is that of another one.
+    fn is_metacopy(&self) -> bool;
+
+    /// All objects in layers, the highest first.
+    fn objects(&self) -> impl Iterator<Item = &Dentry>;
+
+    /// What few inodes need: made, if this one has not needed it yet.
+    fn rare_or_init(&self) -> Result<&Rare>;
+
     /// The object that the inode stands for at this moment: upper's if there is
     /// one, else the highest lower one.
     fn real_path(&self) -> Result<PathRef<'_>>;
@@ -328,6 +253,9 @@ pub(crate) trait OverlayInode {
     /// Takes over the attributes of the object that the inode stands for.
     fn copy_attr(&self) -> Result;
 
+    /// Sets the objects in lower layers, before the inode is published.
+    fn set_lower(&self, lower: Stack) -> Result;
+
     /// Upper's object is there, complete: every operation from here on uses it.
     ///
     /// The caller holds `copy_up`, or the inode is not published yet. Mappings of
@@ -347,6 +275,85 @@ pub(crate) trait OverlayInode {
 }
 
 impl OverlayInode for InodeOf<Overlay> {
+    fn backing(&self) -> Backing {
+        match self.upper_dentry() {
+            None => Backing::Lower,
+            Some((_, stage)) if stage == Backing::Metacopy as usize => Backing::Metacopy,
+            Some((_, stage)) if stage == Backing::Switching as usize => Backing::Switching,
+            Some(_) => Backing::Upper,
+        }
+    }
+
+    fn upper(&self) -> Option<&Dentry> {
+        upper_from(self, Backing::Metacopy)
+    }
+
+    fn upper_data(&self) -> Option<&Dentry> {
+        upper_from(self, Backing::Upper)
+    }
+
+    fn upper_for_mappings(&self) -> Option<&Dentry> {
+        upper_from(self, Backing::Switching)
+    }
+
+    fn lower(&self) -> LowerObjects<'_> {
+        if let Some(several) = self.data().rare().and_then(Rare::lower) {
+            return LowerObjects::Several(several);
+        }
+        match first_lower(self) {
+            Some(object) => LowerObjects::One(object),
+            None => LowerObjects::NONE,
+        }
+    }
+
+    fn merged(&self) -> LowerObjects<'_> {
+        if self.data().is_opaque() {
+            LowerObjects::NONE
+        } else {
+            self.lower()
+        }
+    }
+
+    fn is_merged(&self) -> bool {
+        self.merged().len() + usize::from(self.upper().is_some()) > 1
+    }
+
+    fn lower_data(&self) -> Option<LayerRef<'_>> {
+        let Some(rare) = self.data().rare() else {
+            return first_lower(self);
+        };
+        match rare.deferred.get() {
+            Some(deferred) => deferred.found().map(LayerPath::borrow),
+            None => self.lower().last(),
+        }
+    }
+
+    fn is_metacopy(&self) -> bool {
+        match self.upper_dentry() {
+            None => self.data().rare().is_some_and(Rare::is_metacopy),
+            Some((_, stage)) => stage == Backing::Metacopy as usize,
+        }
+    }
+
+    fn objects(&self) -> impl Iterator<Item = &Dentry> {
+        let deferred = self.data().rare().and_then(|rare| rare.deferred.get());
+        let found = deferred.and_then(|deferred| deferred.found().map(LayerPath::borrow));
+        let lower = Iterator::chain(self.lower().iter(), found);
+        Iterator::chain(self.upper().into_iter(), lower.map(|lower| lower.dentry))
+    }
+
+    fn rare_or_init(&self) -> Result<&Rare> {
+        let entry = self.data();
+        if let Some(rare) = entry.rare() {
+            return Ok(rare);
+        }
+        let class = classes(self.super_block().stack_depth() as c_int).redirect;
+        let rare = KBox::pin_init(Rare::new(class), GFP_KERNEL_ACCOUNT)?;
+        // If another task is faster, its own is used.
+        entry.rare.populate(rare);
+        entry.rare().ok_or(EIO)
+    }
+
     fn real_path(&self) -> Result<PathRef<'_>> {
         match self.upper_path()? {
             Some(path) => Ok(path),
@@ -355,7 +362,7 @@ impl OverlayInode for InodeOf<Overlay> {
     }
 
     fn upper_path(&self) -> Result<Option<PathRef<'_>>> {
-        let Some(dentry) = self.data().upper() else {
+        let Some(dentry) = self.upper() else {
             return Ok(None);
         };
         let mount = self.super_data().layers.mount(LayerIndex::UPPER)?;
@@ -363,21 +370,21 @@ impl OverlayInode for InodeOf<Overlay> {
     }
 
     fn lower_path(&self) -> Result<Option<PathRef<'_>>> {
-        let Some(path) = self.data().lower().first() else {
-            return Ok(None);
-        };
-        self.super_data().layers.path(path).map(Some)
+        let layers = &self.super_data().layers;
+        first_lower(self)
+            .map(|object| layers.path(object))
+            .transpose()
     }
 
     fn data_path(&self) -> Result<PathRef<'_>> {
-        match self.data().upper_data() {
+        match self.upper_data() {
             Some(upper) => PathRef::new(self.super_data().layers.mount(LayerIndex::UPPER)?, upper),
             None => self.lower_data_path(),
         }
     }
 
     fn lower_data_path(&self) -> Result<PathRef<'_>> {
-        let lower = self.data().lower_data().ok_or(EIO)?;
+        let lower = self.lower_data().ok_or(EIO)?;
         self.super_data().layers.path(lower)
     }
 
@@ -387,39 +394,73 @@ impl OverlayInode for InodeOf<Overlay> {
         Ok(())
     }
 
+    fn set_lower(&self, lower: Stack) -> Result {
+        let first = match lower {
+            Stack::Empty => return Ok(()),
+            Stack::One([object]) => object,
+            Stack::Many(objects) => {
+                let first = objects.first().ok_or(EIO)?;
+                let first = LayerPath {
+                    layer: first.layer,
+                    dentry: first.dentry.clone(),
+                };
+                self.rare_or_init()?.set_lower(objects)?;
+                first
+            }
+        };
+        match self.set_lower_dentry(first.dentry, first.layer.0) {
+            true => Ok(()),
+            false => Err(EIO),
+        }
+    }
+
     fn set_upper(&self, upper: ARef<Dentry>) -> Result {
-        publish(self, upper)?;
-        self.set_upper_data();
+        publish(self, upper, Backing::Switching)?;
+        switch(self);
         Ok(())
     }
 
     fn set_metacopy(&self, upper: ARef<Dentry>) -> Result {
-        publish(self, upper)?;
-        self.data().set_backing(Backing::Metacopy);
-        Ok(())
+        publish(self, upper, Backing::Metacopy)
     }
 
     fn set_upper_data(&self) {
-        self.data().set_backing(Backing::Switching);
-        // Nobody can write to upper before this has passed: no mapping shows the lower file then.
-        mapping::switch(self);
-        self.data().set_backing(Backing::Upper);
+        self.set_stage(Backing::Switching as usize);
+        switch(self);
     }
 
     fn dir_changed(&self) {
-        self.data().version.fetch_add(1, ordering::Release);
+        self.count_change();
         // Fails only without upper, where nothing changes.
         let _ = self.copy_attr();
     }
 }
 
-/// Puts upper's object in its place, where RCU walks and nobody else sees it yet.
-fn publish(inode: &InodeOf<Overlay>, upper: ARef<Dentry>) -> Result {
-    let mount = inode.super_data().layers.mount(LayerIndex::UPPER)?;
-    let real: ARef<Inode> = upper.inode().ok_or(ENOENT)?.into();
-    if !inode.data().upper.populate(upper) || !inode.rcu_data().set_upper(&real, mount) {
+fn first_lower(inode: &InodeOf<Overlay>) -> Option<LayerRef<'_>> {
+    let (dentry, layer) = inode.lower_dentry()?;
+    Some(LayerRef {
+        layer: LayerIndex(layer),
+        dentry,
+    })
+}
+
+fn upper_from(inode: &InodeOf<Overlay>, backing: Backing) -> Option<&Dentry> {
+    let (upper, stage) = inode.upper_dentry()?;
+    (stage >= backing as usize).then_some(upper)
+}
+
+/// Puts upper's object in its place.
+fn publish(inode: &InodeOf<Overlay>, upper: ARef<Dentry>, backing: Backing) -> Result {
+    if !inode.set_upper_dentry(upper, backing as usize) {
         return Err(EIO);
     }
     inode.forget_no_acl();
     Ok(())
+}
+
+/// Goes on from [`Backing::Switching`].
+fn switch(inode: &InodeOf<Overlay>) {
+    // Nobody can write to upper before this has passed: no mapping shows the lower file then.
+    mapping::switch(inode);
+    inode.set_stage(Backing::Upper as usize);
 }

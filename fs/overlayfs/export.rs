@@ -22,7 +22,7 @@ use crate::{
     handle::{self, Find},
     index,
     layered::Objects,
-    layers::{LayerIndex, LayerPath},
+    layers::{LayerIndex, LayerRef},
     lookup::{get_inode, is_whiteout_device},
     origin,
     remove::same_object,
@@ -113,11 +113,10 @@ fn encode(inode: &InodeOf<Overlay>, parent: Option<&InodeOf<Overlay>>) -> Result
 /// found otherwise.
 fn side_of(inode: &InodeOf<Overlay>) -> Result<Side> {
     let sb = inode.super_data();
-    let entry = inode.data();
     if sb.layers.upper.is_none() {
         return Ok(Side::Lower);
     }
-    let (in_upper, in_lower) = (entry.upper().is_some(), !entry.lower().is_empty());
+    let (in_upper, in_lower) = (inode.upper().is_some(), !inode.lower().is_empty());
     if !in_lower {
         return Ok(Side::Upper);
     }
@@ -126,7 +125,7 @@ fn side_of(inode: &InodeOf<Overlay>) -> Result<Side> {
         return Ok(if is_root { Side::Upper } else { Side::Lower });
     }
     // It was copied up when nobody could have a handle of it, or is the root.
-    if in_upper && !entry.is_indexed() {
+    if in_upper && !inode.data().is_indexed() {
         return Ok(Side::Upper);
     }
     if inode.mode().is_dir() {
@@ -144,18 +143,17 @@ fn is_root(inode: &InodeOf<Overlay>) -> bool {
 /// The lowest layer from whose objects a directory is found.
 fn connectable(dir: &DentryOf<Overlay>) -> Result<u32> {
     let inode = dir.inode_of().ok_or(ENOENT)?;
-    let entry = inode.data();
     if is_root(inode) {
-        return u32::try_from(entry.lower().len()).map_err(|_| EINVAL);
+        return u32::try_from(inode.lower().len()).map_err(|_| EINVAL);
     }
-    if entry.upper().is_some() && !entry.is_indexed() {
+    if inode.upper().is_some() && !inode.data().is_indexed() {
         return Ok(0);
     }
     Ok(first_lower(inode)?.layer.0)
 }
 
-fn first_lower(inode: &InodeOf<Overlay>) -> Result<&LayerPath> {
-    inode.data().lower().first().ok_or(EIO)
+fn first_lower(inode: &InodeOf<Overlay>) -> Result<LayerRef<'_>> {
+    inode.lower().first().ok_or(EIO)
 }
 
 /// Sees to it that the directory is found from its object in the highest lower layer
@@ -173,7 +171,7 @@ fn connect(dir: &DentryOf<Overlay>) -> Result {
             return Err(EIO);
         }
         if connectable(&parent)? < layer {
-            if next.inode_of().ok_or(ENOENT)?.data().upper().is_none() {
+            if next.inode_of().ok_or(ENOENT)?.upper().is_none() {
                 copy_up::copy_up(&next, Reason::Handle)?;
             }
             break;
@@ -273,10 +271,9 @@ fn in_cache(
     let Some(inode) = NewInode::find(sb, real) else {
         return Ok(None);
     };
-    let entry = inode.data();
     let own = match layer {
-        LayerIndex::UPPER => entry.upper().and_then(|upper| upper.inode()),
-        _ => entry.lower().first().and_then(|lower| lower.dentry.inode()),
+        LayerIndex::UPPER => inode.upper().and_then(|upper| upper.inode()),
+        _ => inode.lower().first().and_then(|lower| lower.dentry.inode()),
     };
     if own.is_some_and(|own| core::ptr::eq(own, real)) {
         Ok(DentryOf::any_of(&inode))
@@ -287,12 +284,12 @@ fn in_cache(
 
 /// The object of a directory in a layer.
 fn object_in<'a>(dir: &'a DentryOf<Overlay>, layer: LayerIndex) -> Option<&'a Dentry> {
-    let entry = dir.inode_of()?.data();
+    let inode = dir.inode_of()?;
     if layer == LayerIndex::UPPER {
-        return entry.upper().map(|upper| &**upper);
+        return inode.upper();
     }
-    let lower = entry.lower().iter().find(|lower| lower.layer == layer)?;
-    Some(&lower.dentry)
+    let lower = inode.lower().iter().find(|lower| lower.layer == layer)?;
+    Some(lower.dentry)
 }
 
 fn is_object_in(dir: &DentryOf<Overlay>, layer: LayerIndex, real: &Dentry) -> bool {

@@ -69,15 +69,15 @@ pub(crate) fn open_layer(
     path: PathRef<'_>,
 ) -> Result<BackingFile> {
     let cred = &inode.super_data().cred;
-    let (real, idmap) = (path.inode()?, path.mount().idmap());
+    let real = path.inode()?;
     let mut open_flags = open_flags | BACKING_FLAGS;
     if !inode.super_data().syncs_writes() {
         open_flags &= !SYNC;
     }
-    real.permission_of(cred, idmap, Access::for_open(open_flags))?;
+    real.permission_of(cred, path.mount(), Access::for_open(open_flags))?;
     with_creds(cred, |_| {
         // That is its owner's right.
-        if !real.owner_or_capable(idmap) {
+        if !real.owner_or_capable(path.mount().idmap()) {
             open_flags &= !flags::O_NOATIME;
         }
         BackingFile::open(user, open_flags, path, cred)
@@ -116,7 +116,7 @@ fn is_open(file: &FileOf<RegularFile>) -> bool {
 /// Whether `backing`, which was opened first, has the data of `file` now: until
 /// the data is copied up, it is where it was.
 fn has_data(file: &FileOf<RegularFile>, backing: &BackingFile) -> bool {
-    let upper = file.inode().data().upper_data();
+    let upper = file.inode().upper_data();
     upper.is_none_or(|upper| is_open_in(upper, backing))
 }
 
@@ -306,15 +306,16 @@ impl FileOperations for RegularFile {
     }
 
     fn fsync(file: &FileOf<Self>, start: i64, end: i64, datasync: bool) -> Result {
-        if !file.inode().super_data().syncs()? {
+        let inode = file.inode();
+        if !inode.super_data().syncs()? {
             return Ok(());
         }
-        let entry = file.inode().data();
-        let Some(upper) = entry.upper() else {
+        let entry = inode.data();
+        let Some(upper) = inode.upper() else {
             // Nothing was written, and a read-only filesystem would refuse.
             return Ok(());
         };
-        if datasync && entry.backing() == Backing::Metacopy {
+        if datasync && inode.backing() == Backing::Metacopy {
             return Ok(());
         }
         let first = file.private().first();
@@ -323,7 +324,7 @@ impl FileOperations for RegularFile {
         } else {
             in_upper(file)?
         };
-        let has_data = entry.upper_data().is_some();
+        let has_data = inode.upper_data().is_some();
         let datasync = datasync && entry.is_settled();
         with_creds(cred(file), |_| backing.fsync(start, end, datasync))?;
         if has_data && !datasync {
@@ -396,8 +397,8 @@ impl FileOperations for RegularFile {
         if flags.has_unknown() {
             return Err(EINVAL);
         }
-        let in_upper = from.inode().data().upper().is_some();
-        if flags.is_dedupe() && !(in_upper && to.inode().data().upper_data().is_some()) {
+        let in_upper = from.inode().upper().is_some();
+        if flags.is_dedupe() && !(in_upper && to.inode().upper_data().is_some()) {
             // It would be copied up to save space.
             return Err(EPERM);
         }

@@ -59,12 +59,11 @@ pub(crate) fn is_in_upper(dentry: &DentryOf<Overlay>) -> bool {
     let Some(inode) = dentry.inode_of() else {
         return false;
     };
-    let entry = inode.data();
-    if entry.upper().is_none() {
+    if inode.upper().is_none() {
         return false;
     }
     // What is not indexed has been copied to the one name that it has.
-    !entry.is_indexed()
+    !inode.data().is_indexed()
         || inode.mode().is_dir()
         || dentry.has_flag(NAMED_IN_UPPER)
         || dentry.is_disconnected()
@@ -74,7 +73,7 @@ pub(crate) fn is_in_upper(dentry: &DentryOf<Overlay>) -> bool {
 /// Whether copy-up makes an entry for the object.
 pub(crate) fn is_needed(inode: &InodeOf<Overlay>) -> bool {
     let config = &inode.super_data().config;
-    let lower = inode.data().lower().first();
+    let lower = inode.lower().first();
     let Some(lower) = lower.and_then(|lower| lower.dentry.inode()) else {
         return false;
     };

@@ -63,13 +63,13 @@ pub(crate) fn getattr(
     with_creds(&inode.super_data().cred, |_| {
         stat.get_nosec(real, mask, flags)
     })?;
-    if inode.mode().is_reg() && inode.data().is_metacopy() {
+    if inode.mode().is_reg() && inode.is_metacopy() {
         stat.set_blocks(blocks_of_data(inode, stat, flags)?);
     }
     stat.add_inode_flags(inode);
     stat.set_identity(inode.ino(), inode);
     if inode.mode().is_dir() {
-        if inode.data().is_merged() {
+        if inode.is_merged() {
             // Counting subdirectories of all layers would cost a merge; 1 says that it is not
             // known.
             stat.set_nlink(1);
@@ -85,7 +85,7 @@ pub(crate) fn getattr(
 /// What the data of a metacopy takes on the disk. The data is not looked for to
 /// tell: then it is what `stat` has without holes.
 fn blocks_of_data(inode: &InodeOf<Overlay>, stat: &Stat, flags: StatFlags) -> Result<u64> {
-    if inode.data().lower_data().is_none() {
+    if inode.lower_data().is_none() {
         return Ok(stat.blocks_without_holes());
     }
     let mut data = Stat::empty();
@@ -135,13 +135,12 @@ pub(crate) fn setattr(idmap: IdMap<'_>, dentry: &DentryOf<Overlay>, attr: &mut S
 pub(crate) fn permission(idmap: IdMap<'_>, inode: &InodeOf<Overlay>, mask: Access) -> Result {
     inode.generic_permission(idmap, mask)?;
     let real = inode.real().ok_or(EIO)?;
-    let mask = if mask.writes() && !real.is_upper && !real.inode.mode().is_special() {
+    let mask = if mask.writes() && !real.is_upper() && !real.is_special() {
         mask.as_copy_source()
     } else {
         mask
     };
-    real.inode
-        .permission_of(&inode.super_data().cred, real.mount.idmap(), mask)?;
+    real.permission(&inode.super_data().cred, mask)?;
     inode.learn_no_acl();
     Ok(())
 }

@@ -7,7 +7,7 @@
 //! of the super block takes the oldest first.
 
 use crate::{
-    entry::listing_lock_class,
+    entry::{listing_lock_class, OverlayInode},
     listing::Listing,
     Overlay, //
 };
@@ -153,7 +153,7 @@ impl Drop for KeptListing {
 
 /// The listing of `dir`: the one that is kept, if nothing has changed since it was read.
 pub(crate) fn listing(dir: &InodeOf<Overlay>) -> Result<Arc<Listing>> {
-    let kept = &dir.data().listing;
+    let kept = &dir.rare_or_init()?.listing;
     if kept.as_ref().is_none() {
         // Whoever comes first makes it.
         kept.populate(KeptListing(Place::new(dir)?));

@@ -12,7 +12,8 @@
 //! directory's change time tells, and all are asked again.
 
 use crate::{
-    layers::LayerPath,
+    entry::OverlayInode,
+    layers::LayerRef,
     Overlay, //
 };
 use core::iter::Peekable;
@@ -99,7 +100,7 @@ impl<'a> Asked<'a> {
     /// credentials.
     pub(crate) fn new(dir: &'a InodeOf<Overlay>, name: Option<&[u8]>) -> Self {
         let mut asked = Self {
-            names: dir.data().names.get(dir),
+            names: dir.data().rare().and_then(|rare| rare.names.get(dir)),
             having: None,
         };
         asked.set_name(name);
@@ -128,14 +129,22 @@ impl<'a> Asked<'a> {
 pub(crate) fn objects_having<'a>(
     dir: &'a InodeOf<Overlay>,
     name: Name<'_>,
-) -> impl Iterator<Item = &'a LayerPath> {
+) -> impl Iterator<Item = LayerRef<'a>> {
     let mut asked = Asked::new(dir, Some(name.as_bytes()));
     let mut place = 0;
     core::iter::from_fn(move || {
         let at = asked.from(place);
         place = at.saturating_add(1);
-        dir.data().merged().get(at)
+        dir.merged().get(at)
     })
+}
+
+/// Notes that so many lower objects of `dir` were asked in vain.
+pub(crate) fn asked_in_vain(dir: &InodeOf<Overlay>, objects: u32) {
+    // Without memory to note it in, they are asked the next time, too.
+    if let Ok(rare) = dir.rare_or_init() {
+        rare.names.asked_in_vain(objects);
+    }
 }
 
 impl Names {
@@ -148,8 +157,7 @@ impl Names {
         }
     }
 
-    /// Notes that so many lower objects were asked in vain.
-    pub(crate) fn asked_in_vain(&self, objects: u32) {
+    fn asked_in_vain(&self, objects: u32) {
         // One of several that come at once may get lost, which makes no difference.
         let sum = self.in_vain.load(ordering::Relaxed).saturating_add(objects);
         self.in_vain.store(sum, ordering::Relaxed);
@@ -164,7 +172,7 @@ impl Names {
             return None;
         }
         if self.known.as_ref().is_none() {
-            let to_open = dir.data().merged().len().saturating_mul(LOOKUPS_TO_OPEN);
+            let to_open = dir.merged().len().saturating_mul(LOOKUPS_TO_OPEN);
             if in_vain <= self.again.load(ordering::Relaxed) || (in_vain as usize) < to_open {
                 return None;
             }
@@ -197,7 +205,7 @@ impl LayerNames {
             items: KVVec::new(),
         };
         let mut found: KVVec<(u64, u32)> = KVVec::new();
-        for (place, lower) in dir.data().merged().iter().enumerate() {
+        for (place, lower) in dir.merged().iter().enumerate() {
             if !lower.dentry.tells_all_names() {
                 return Ok(None);
             }
@@ -275,7 +283,7 @@ impl LayerNames {
 
     /// Whether the lower objects are as they were when they were read.
     fn is_current(&self, dir: &InodeOf<Overlay>) -> bool {
-        let mut objects = Iterator::zip(dir.data().merged().iter(), self.times.iter());
+        let mut objects = Iterator::zip(dir.merged().iter(), self.times.iter());
         objects.all(|(lower, time)| {
             let inode = lower.dentry.inode();
             inode.is_some_and(|inode| time.is_still_of(inode))

@@ -15,7 +15,7 @@ use crate::{
         opaque::Opaque,
         xattr::{Attribute, Attributes, Namespace}, //
     },
-    layer_names::Asked,
+    layer_names::{self, Asked},
     layers::{LayerIndex, LayerPath},
     lookup::is_whiteout,
     metacopy,
@@ -203,7 +203,7 @@ impl<'a> Search<'a> {
             }
         }
         if in_vain > 0 {
-            self.dir.data().names.asked_in_vain(in_vain);
+            layer_names::asked_in_vain(self.dir, in_vain);
         }
 
         let is_metacopy = if in_upper {
@@ -330,7 +330,7 @@ impl<'a> Search<'a> {
 
     /// Whether none of the parent's lower objects from this place on is asked.
     fn is_last(&mut self, place: usize) -> bool {
-        self.asked().from(place) >= self.dir.data().merged().len()
+        self.asked().from(place) >= self.dir.merged().len()
     }
 
     fn asked(&mut self) -> &mut Asked<'a> {
@@ -350,7 +350,7 @@ impl<'a> Search<'a> {
             let dir = layers.root(layer)?;
             return Ok(Some(Source { layer, dir }));
         }
-        let lower = self.dir.data().merged();
+        let lower = self.dir.merged();
         let Some(path) = lower.get(index) else {
             return Ok(None);
         };

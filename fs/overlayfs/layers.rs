@@ -38,6 +38,25 @@ pub(crate) struct LayerPath {
     pub(crate) dentry: ARef<Dentry>,
 }
 
+impl LayerPath {
+    /// The object, borrowed.
+    pub(crate) fn borrow(&self) -> LayerRef<'_> {
+        LayerRef {
+            layer: self.layer,
+            dentry: &self.dentry,
+        }
+    }
+}
+
+/// An object in a layer that belongs to somebody else.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerRef<'a> {
+    /// The layer.
+    pub(crate) layer: LayerIndex,
+    /// The object.
+    pub(crate) dentry: &'a Dentry,
+}
+
 /// A lower layer.
 pub(crate) struct Lower {
     /// The filesystem that it is on.
@@ -277,7 +296,7 @@ impl LayerStack {
     }
 
     /// The path of an object in a layer.
-    pub(crate) fn path<'a>(&'a self, path: &'a LayerPath) -> Result<PathRef<'a>> {
-        PathRef::new(self.mount(path.layer)?, &path.dentry)
+    pub(crate) fn path<'a>(&'a self, object: LayerRef<'a>) -> Result<PathRef<'a>> {
+        PathRef::new(self.mount(object.layer)?, object.dentry)
     }
 }

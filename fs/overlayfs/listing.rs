@@ -69,7 +69,7 @@ impl Listing {
     pub(crate) fn read(dir: &InodeOf<Overlay>) -> Result<Self> {
         // A change while it is read makes the listing one of the past, and it says so.
         let mut listing = Self {
-            version: dir.data().version(),
+            version: dir.changes(),
             times: None,
             entries: KVVec::with_capacity(FEW_ENTRIES, GFP_KERNEL_ACCOUNT)?,
             names: KVVec::with_capacity(FEW_ENTRIES * NAME_LEN, GFP_KERNEL_ACCOUNT)?,
@@ -82,7 +82,7 @@ impl Listing {
                 GFP_KERNEL,
             )?;
         }
-        for lower in dir.data().merged() {
+        for lower in dir.merged().iter() {
             let (path, fsid) = (layers.path(lower)?, layers.fsid(lower.layer)?);
             sources.push(Source::new(namespace, path, fsid, false)?, GFP_KERNEL)?;
         }
@@ -174,15 +174,14 @@ impl Listing {
     /// Whether the directory has not changed since it was read, as far as is known: neither
     /// here nor, which nobody should do, in a layer.
     pub(crate) fn is_current(&self, dir: &InodeOf<Overlay>) -> bool {
-        if self.version != dir.data().version() {
+        if self.version != dir.changes() {
             return false;
         }
         let Some(times) = &self.times else {
             return true;
         };
-        let entry = dir.data();
-        let upper = entry.upper().map(|upper| &**upper).into_iter();
-        let lower = entry.merged().iter().map(|lower| &*lower.dentry);
+        let upper = dir.upper().into_iter();
+        let lower = dir.merged().iter().map(|lower| lower.dentry);
         let mut objects = Iterator::chain(upper, lower);
         let unchanged = times.iter().all(|time| {
             let inode = objects.next().and_then(|object| object.inode());

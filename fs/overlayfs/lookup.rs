@@ -13,7 +13,7 @@ use crate::{
     identity::Fsid,
     index,
     inode::set_operations,
-    layer_names::objects_having,
+    layer_names::{self, objects_having},
     layered::{self, DataPlace, Objects},
     layers::LayerPath,
     lower_data::Deferred,
@@ -143,18 +143,18 @@ pub(crate) fn get_inode(
         index::complete(sb.data(), &mut objects)?;
     }
     let by_lower = by_lower(sb.data(), &objects)?;
-    let first = objects.lower.first().map(|first| &first.dentry);
+    let first = objects.lower.first().map(|first| &*first.dentry);
     let key = if by_lower {
         first
     } else {
-        objects.upper.as_ref()
+        objects.upper.as_deref()
     };
     let cached = match key {
         Some(key) => NewInode::get(sb, key.inode().ok_or(ENOENT)?)?,
         None => Cached::New(NewInode::unhashed(sb)?),
     };
     if let Cached::Existing(inode) = &cached {
-        if stands_for(inode, objects.upper.as_ref(), first)? {
+        if stands_for(inode, objects.upper.as_deref(), first)? {
             return Ok(inode.clone());
         }
     }
@@ -198,7 +198,7 @@ fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf
         return fill_inode(NewInode::unhashed(sb)?, objects, true, None);
     };
     let real = upper.inode().ok_or(ENOENT)?;
-    let lower = objects.lower.first().map(|first| &first.dentry);
+    let lower = objects.lower.first().map(|first| &*first.dentry);
     match NewInode::get(sb, real)? {
         Cached::New(inode) => fill_inode(inode, objects, false, None),
         Cached::Existing(inode) if stands_for(&inode, Some(upper), lower)? => Ok(inode),
@@ -210,18 +210,17 @@ fn by_upper(sb: &SuperBlockOf<Overlay>, objects: Objects) -> Result<ARef<InodeOf
 /// about to add upper's, which was found already.
 fn stands_for(
     inode: &InodeOf<Overlay>,
-    upper: Option<&ARef<Dentry>>,
-    lower: Option<&ARef<Dentry>>,
+    upper: Option<&Dentry>,
+    lower: Option<&Dentry>,
 ) -> Result<bool> {
-    if upper.is_some() && inode.data().upper().is_none() && !inode.mode().is_dir() {
+    if upper.is_some() && inode.upper().is_none() && !inode.mode().is_dir() {
         drop(inode.data().copy_up.lock_killable()?);
     }
-    let entry = inode.data();
     // Before it is asked whether there is an entry: copy-up sets that first.
-    let own_upper = entry.upper();
-    let own_lower = entry.lower().first().map(|lower| &lower.dentry);
-    let same = |a: Option<&ARef<Dentry>>, b: Option<&ARef<Dentry>>| {
-        let address = |dentry: &ARef<Dentry>| {
+    let own_upper = inode.upper();
+    let own_lower = inode.lower().first().map(|lower| lower.dentry);
+    let same = |a: Option<&Dentry>, b: Option<&Dentry>| {
+        let address = |dentry: &Dentry| {
             dentry
                 .inode()
                 .map(|inode| core::ptr::from_ref(inode) as usize)
@@ -231,7 +230,7 @@ fn stands_for(
     // A file that was copied up may be found by a name that does not tell where it came from.
     let lower_fits = same(lower, own_lower) || lower.is_none() && !inode.mode().is_dir();
     // A name in a lower layer of an indexed file, which was copied up just now.
-    let by_other_name = upper.is_none() && entry.is_indexed() && !inode.mode().is_dir();
+    let by_other_name = upper.is_none() && inode.data().is_indexed() && !inode.mode().is_dir();
     Ok(lower_fits && (by_other_name || same(upper, own_upper)))
 }
 
@@ -259,11 +258,8 @@ pub(crate) fn fill_inode(
     let depth = inode.super_block().stack_depth();
     let layers = &inode.super_data().layers;
     let namespace = inode.super_data().namespace();
-    inode.data().set_lower(lower);
+    inode.set_lower(lower)?;
     let lower = inode.lower_path()?;
-    if let Some(path) = lower {
-        inode.rcu_data().set_lower(path.inode()?, path.mount());
-    }
     if indexed {
         inode.data().set_indexed();
     }
@@ -272,7 +268,7 @@ pub(crate) fn fill_inode(
         inode.data().set_opaque();
     }
     if redirect.is_some() {
-        *inode.data().redirect.lock() = redirect;
+        *inode.rare_or_init()?.redirect.lock() = redirect;
     }
     if let Some(upper) = upper {
         // Looked at again: nobody but this task has the inode now. If it has got its data since
@@ -285,7 +281,7 @@ pub(crate) fn fill_inode(
     }
     if let Some(DataPlace::DataOnly(redirect)) = data {
         let deferred = KBox::new(Deferred::new(redirect), GFP_KERNEL_ACCOUNT)?;
-        inode.data().deferred.populate(deferred);
+        inode.rare_or_init()?.deferred.populate(deferred);
     }
 
     let real = inode.upper_path()?.or(lower).ok_or(EIO)?;
@@ -381,15 +377,14 @@ fn number(
 pub(crate) fn exists_in_lower(dir: &InodeOf<Overlay>, name: Name<'_>) -> Result<bool> {
     let layers = &dir.super_data().layers;
     let namespace = dir.super_data().namespace();
-    let names = &dir.data().names;
     for lower in objects_having(dir, name) {
-        let dir = layers.path(lower)?;
-        match dir.lookup_positive(name) {
+        let real = layers.path(lower)?;
+        match real.lookup_positive(name) {
             Ok(dentry) => {
-                let path = PathRef::new(dir.mount(), &dentry)?;
+                let path = PathRef::new(real.mount(), &dentry)?;
                 return Ok(!is_whiteout(namespace, path)?);
             }
-            Err(err) if err == ENOENT || err == ENAMETOOLONG => names.asked_in_vain(1),
+            Err(err) if err == ENOENT || err == ENAMETOOLONG => layer_names::asked_in_vain(dir, 1),
             // Something is there; it just cannot be reached.
             Err(_) => return Ok(true),
         }

@@ -61,14 +61,21 @@ impl Deferred {
 ///
 /// Fails with `ENOENT` if the data is missing, `EIO` if it is another one. Takes no
 /// locks.
+#[inline]
 pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    let entry = inode.data();
-    if !inode.mode().is_reg() || !entry.is_metacopy() {
+    if !inode.is_metacopy() || !inode.mode().is_reg() {
         return Ok(());
     }
+    find_for_metacopy(dentry, inode)
+}
+
+#[cold]
+#[inline(never)]
+fn find_for_metacopy(dentry: &DentryOf<Overlay>, inode: &InodeOf<Overlay>) -> Result {
     let sb = inode.super_data();
-    if let Some(deferred) = entry.deferred.as_ref() {
+    let rare = inode.data().rare();
+    if let Some(deferred) = rare.and_then(|rare| rare.deferred.get()) {
         if deferred.found().is_none() {
             let found = with_creds(&sb.cred, |_| {
                 look_for(inode.super_block_of(), &deferred.redirect)
@@ -83,14 +90,19 @@ pub(crate) fn find(dentry: &DentryOf<Overlay>) -> Result {
                     fsleep(Delta::from_micros(10));
                 }
             }
-            dentry.set_revalidation(entry.objects());
+            dentry.set_revalidation(inode.objects());
         }
     }
-    if sb.config.verity == VerityMode::Off || entry.verified.load(ordering::Relaxed) {
+    if sb.config.verity == VerityMode::Off
+        || rare.is_some_and(|rare| rare.verified.load(ordering::Relaxed))
+    {
         return Ok(());
     }
     with_creds(&sb.cred, |_| verify(inode))?;
-    entry.verified.store(true, ordering::Relaxed);
+    inode
+        .rare_or_init()?
+        .verified
+        .store(true, ordering::Relaxed);
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 //! was in the way.
 
 use crate::{
+    entry::OverlayInode,
     file::open_layer,
     layers::LayerIndex,
     super_block::Super,
@@ -41,11 +42,11 @@ impl Switchable for Overlay {
     }
 
     fn has_moved(inode: &InodeOf<Self>) -> bool {
-        inode.data().upper_for_mappings().is_some()
+        inode.upper_for_mappings().is_some()
     }
 
     fn open_moved(inode: &InodeOf<Self>, old: &LocalFile) -> Result<BackingFile> {
-        let dentry = inode.data().upper_for_mappings().ok_or(EIO)?;
+        let dentry = inode.upper_for_mappings().ok_or(EIO)?;
         let mount = inode.super_data().layers.mount(LayerIndex::UPPER)?;
         // A mapping has no use for direct I/O, which upper may refuse.
         let open_flags = old.flags() & !flags::O_DIRECT;
@@ -72,9 +73,8 @@ pub(crate) fn made<T: FileOperations<Fs = Overlay>>(
     };
     let inode = file.inode();
     let is_upper = inode
-        .data()
         .upper_for_mappings()
-        .is_some_and(|upper| core::ptr::eq(&**upper, backing.dentry()));
+        .is_some_and(|upper| core::ptr::eq(upper, backing.dentry()));
     if is_upper || inode.super_data().layers.upper.is_none() || !mapping::is_enabled() {
         // There is nothing that it could be switched to, or somebody does not want it.
         return Ok(());

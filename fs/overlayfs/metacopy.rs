@@ -107,7 +107,7 @@ pub(crate) fn store(upper: &Upper, dentry: &Dentry, metacopy: &Metacopy) -> Resu
 pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach, reason: Reason) -> Result {
     copy_up::copy_up(dentry, reason)?;
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    if inode.data().backing() == Backing::Metacopy
+    if inode.backing() == Backing::Metacopy
         && !redirect::is_possible(dentry, reach_of_file(inode, reach)?)?
     {
         copy_up::copy_up_data(dentry, Data::Copy, reason)?;
@@ -121,7 +121,7 @@ pub(crate) fn copy_up_to_move(dentry: &DentryOf<Overlay>, reach: Reach, reason: 
 /// Locks and errors are those of [`redirect::set`].
 pub(crate) fn set_redirect(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    if inode.data().backing() != Backing::Metacopy {
+    if inode.backing() != Backing::Metacopy {
         return Ok(());
     }
     redirect::set(dentry, reach_of_file(inode, reach)?)

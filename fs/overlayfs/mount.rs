@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     counters,
     durability,
+    entry::OverlayInode,
     export::{Export, Identify},
     filesystems::Filesystems,
     format::uuid::Uuid,
@@ -450,6 +451,6 @@ fn make_root(sb: &SuperBlockOf<Overlay>) -> Result<ARef<InodeOf<Overlay>>> {
 
 fn set_root_revalidation(root: &vfs::dentry::DentryOf<Overlay>) {
     if let Some(inode) = root.inode_of() {
-        root.set_revalidation(inode.data().objects());
+        root.set_revalidation(inode.objects());
     }
 }

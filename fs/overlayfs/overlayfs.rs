@@ -80,6 +80,7 @@ mod origin;
 mod overlap;
 mod params;
 mod protattr;
+mod rare;
 mod reconfigure;
 mod redirect;
 mod remote;

@@ -136,8 +136,12 @@ pub(crate) enum Reach {
 /// Fails with `EXDEV` when it would be too long.
 fn needed(dentry: &DentryOf<Overlay>, reach: Reach) -> Result<Option<KVec<u8>>> {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
-    let is_good = |redirect: &KVec<u8>| reach == Reach::Sibling || redirect.starts_with(b"/");
-    if inode.data().redirect.lock().as_ref().is_some_and(is_good) {
+    let is_good = |redirect: &[u8]| reach == Reach::Sibling || redirect.starts_with(b"/");
+    if inode
+        .data()
+        .rare()
+        .is_some_and(|rare| rare.has_redirect(is_good))
+    {
         return Ok(None);
     }
     match reach {
@@ -171,6 +175,7 @@ pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
     if !layer.features.xattr {
         return Err(EXDEV);
     }
+    let rare = inode.rare_or_init()?;
     match xattr::set_own(layer.namespace, upper, Attribute::Redirect, &redirect) {
         // Whoever renames should try again, and not copy.
         Err(err) if err == ENOMEM => return Err(err),
@@ -180,7 +185,7 @@ pub(crate) fn set(dentry: &DentryOf<Overlay>, reach: Reach) -> Result {
         }
         Ok(()) => {}
     }
-    *inode.data().redirect.lock() = Some(redirect);
+    *rare.redirect.lock() = Some(redirect);
     Ok(())
 }
 
@@ -205,8 +210,10 @@ fn absolute(dentry: &DentryOf<Overlay>) -> Result<KVec<u8>> {
             continue;
         }
         let is_last = {
-            let redirect = at.inode_of().ok_or(ENOENT)?.data().redirect.lock();
-            let part = Redirect::parse(redirect.as_ref().unwrap_or(&name)).map_err(|_| EIO)?;
+            let rare = at.inode_of().ok_or(ENOENT)?.data().rare();
+            let redirect = rare.map(|rare| rare.redirect.lock());
+            let redirect = redirect.as_ref().and_then(|redirect| redirect.as_ref());
+            let part = Redirect::parse(redirect.unwrap_or(&name)).map_err(|_| EIO)?;
             builder.prepend(part).map_err(|_| EXDEV)?;
             part.is_absolute()
         };

@@ -37,7 +37,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     let is_dir = inode.mode().is_dir();
     let sb = dir.super_data();
     // A directory of upper alone is empty if it can be removed, and looked at if it cannot.
-    let tells_itself = is_dir && inode.data().merged().is_empty() && inode.data().upper().is_some();
+    let tells_itself = is_dir && inode.merged().is_empty() && inode.upper().is_some();
     if is_dir && !tells_itself {
         check_empty(inode)?;
     }
@@ -46,8 +46,8 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     // Nobody copies it up from here on: what is in upper stays what it is.
     let settled = inode.data().copy_up.lock_killable()?;
     // Lower directories may be an overlay's: their locks rank above the access to write.
-    let in_lower = inode.data().upper().is_none()
-        || with_creds(&sb.cred, |_| exists_in_lower(dir, child.name()))?;
+    let in_lower =
+        inode.upper().is_none() || with_creds(&sb.cred, |_| exists_in_lower(dir, child.name()))?;
     if in_lower && tells_itself {
         check_empty(inode)?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn remove(dir: &InodeOf<Overlay>, child: Child<'_, Overlay>) -> Resul
     index::after_removal(inode);
     written::forget(inode);
     drop(settled);
-    if inode.data().upper().is_some() {
+    if inode.upper().is_some() {
         inode.copy_attr()?;
     }
     Ok(())
@@ -106,7 +106,7 @@ fn current(
     inode: &InodeOf<Overlay>,
 ) -> Result<ARef<Dentry>> {
     let found = dir.lookup(child.name())?;
-    match inode.data().upper() {
+    match inode.upper() {
         Some(upper) if !same_object(upper, &found) => Err(ESTALE),
         _ => Ok(found),
     }
@@ -130,14 +130,14 @@ fn remove_from_upper(
     let dir = dir.upper_path()?.ok_or(EIO)?;
     let removed = {
         let removing = Removing::start(dir, child.name())?;
-        match inode.data().upper() {
+        match inode.upper() {
             Some(upper) if same_object(upper, removing.dentry()) => removing.remove(),
             _ => Err(ESTALE),
         }
     };
     match removed {
         Err(err) if err == ENOTEMPTY => {
-            if inode.data().merged().is_empty() {
+            if inode.merged().is_empty() {
                 // Others were looked at before there was access to write, below which locks of
                 // lower directories do not rank.
                 check_empty(inode)?;
@@ -162,7 +162,7 @@ fn hide(
     inode: &InodeOf<Overlay>,
 ) -> Result {
     let path = dir.upper_path()?.ok_or(EIO)?;
-    let is_free = inode.data().upper().is_none();
+    let is_free = inode.upper().is_none();
     if !is_free || !link_whiteout(upper, path, child.name())? {
         let target = current(path, child, inode)?;
         replace_by_whiteout(upper, path, &target)?;

@@ -36,7 +36,7 @@ use vfs::{
 /// Whether lower layers have objects that are merged into a directory: they stay
 /// where they are when it is renamed.
 fn is_merged_or_lower(inode: &InodeOf<Overlay>) -> bool {
-    inode.mode().is_dir() && !inode.data().merged().is_empty()
+    inode.mode().is_dir() && !inode.merged().is_empty()
 }
 
 /// How far an object is moved.
@@ -145,7 +145,7 @@ pub(crate) fn rename(
         parent.inode_of().ok_or(ENOENT)?.dir_changed();
     }
     old_inode.copy_attr()?;
-    if let Some(new_inode) = new_inode.filter(|inode| inode.data().upper().is_some()) {
+    if let Some(new_inode) = new_inode.filter(|inode| inode.upper().is_some()) {
         new_inode.copy_attr()?;
     }
     Ok(())
@@ -178,11 +178,11 @@ impl<'a> Move<'a> {
         if core::ptr::eq(old_dir, new_dir) {
             return Ok(());
         }
-        if !self.old_inode.data().lower().is_empty() {
+        if !self.old_inode.lower().is_empty() {
             copy_up::set_impure(new_dir)?;
         }
         match self.new_inode {
-            Some(new_inode) if self.exchange && !new_inode.data().lower().is_empty() => {
+            Some(new_inode) if self.exchange && !new_inode.lower().is_empty() => {
                 copy_up::set_impure(old_dir)
             }
             _ => Ok(()),
@@ -247,16 +247,12 @@ impl<'a> Move<'a> {
         replaced: Option<&Dentry>,
         exchanges: bool,
     ) -> Result {
-        let old_upper = self.old_inode.data().upper().ok_or(EIO)?;
+        let old_upper = self.old_inode.upper().ok_or(EIO)?;
         if !same_object(old_upper, renaming.old()) {
             return Err(ESTALE);
         }
         let found = renaming.new_dentry();
-        let expected = replaced.or_else(|| {
-            self.new_inode
-                .and_then(|inode| inode.data().upper())
-                .map(|upper| &**upper)
-        });
+        let expected = replaced.or_else(|| self.new_inode.and_then(|inode| inode.upper()));
         let good = match expected {
             Some(expected) => same_object(expected, found),
             None if found.is_negative() => !exchanges,
@@ -281,10 +277,10 @@ impl<'a> Move<'a> {
         if is_merged_or_lower(inode) {
             return redirect::set(child.dentry(), reach);
         }
-        if entry.is_opaque() || !to.data().is_merged() {
+        if entry.is_opaque() || !to.is_merged() {
             return Ok(());
         }
-        workdir::set_opaque(self.upper, entry.upper().ok_or(EIO)?, EXDEV)?;
+        workdir::set_opaque(self.upper, inode.upper().ok_or(EIO)?, EXDEV)?;
         entry.set_opaque();
         Ok(())
     }

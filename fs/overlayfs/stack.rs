@@ -2,7 +2,7 @@
 
 //! The objects of lower layers that an overlay object is made of.
 
-use crate::layers::LayerPath;
+use crate::layers::{LayerPath, LayerRef};
 use core::{mem::take, ops::Deref};
 use kernel::prelude::*;
 
@@ -53,5 +53,55 @@ impl Deref for Stack {
             Self::One(object) => object,
             Self::Many(objects) => objects,
         }
+    }
+}
+
+/// The objects of lower layers that an inode has, the highest first.
+#[derive(Clone, Copy)]
+pub(crate) enum LowerObjects<'a> {
+    /// One object.
+    One(LayerRef<'a>),
+    /// None, or several.
+    Several(&'a [LayerPath]),
+}
+
+impl<'a> LowerObjects<'a> {
+    /// None.
+    pub(crate) const NONE: Self = Self::Several(&[]);
+
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Several(objects) => objects.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The object at a place.
+    pub(crate) fn get(self, place: usize) -> Option<LayerRef<'a>> {
+        match self {
+            Self::One(object) => (place == 0).then_some(object),
+            Self::Several(objects) => objects.get(place).map(LayerPath::borrow),
+        }
+    }
+
+    /// The highest one.
+    pub(crate) fn first(self) -> Option<LayerRef<'a>> {
+        self.get(0)
+    }
+
+    /// The lowest one.
+    pub(crate) fn last(self) -> Option<LayerRef<'a>> {
+        self.get(self.len().wrapping_sub(1))
+    }
+
+    /// All of them.
+    pub(crate) fn iter(self) -> impl Iterator<Item = LayerRef<'a>> {
+        (0..self.len()).filter_map(move |place| self.get(place))
     }
 }

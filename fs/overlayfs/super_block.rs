@@ -6,11 +6,11 @@ use crate::{
     addresses::Addresses,
     config::Config,
     counters::Shown,
-    entry::Entry,
+    entry::{Entry, OverlayInode},
     format::xattr::Namespace,
     identity::Identity,
     kept::Kept,
-    layers::LayerStack,
+    layers::{LayerIndex, LayerStack},
     lower_data,
     mapping::PendingSwitches,
     mount,
@@ -36,8 +36,8 @@ use vfs::{
     fs::{FileSystem, Revalidation},
     inode::Inode,
     mapping::Tables,
-    mount::PrivateMount,
-    rcu::RealInodes,
+    mount::{Mount, PrivateMount},
+    rcu::{RealDentries, Stacked},
     super_block::{real_dentry, NewSuperBlock, Options, RealKind, StatFs, SuperBlockOf}, //
 };
 
@@ -82,13 +82,19 @@ impl Super {
     }
 }
 
+impl Stacked for Overlay {
+    fn layer_mount(sb: &Super, layer: u32) -> Option<&Mount> {
+        sb.layers.mount(LayerIndex(layer)).ok()
+    }
+}
+
 impl FileSystem for Overlay {
     const USERNS_MOUNT: bool = true;
 
     type Context = Context;
     type Super = Super;
     type Inode = Entry;
-    type Rcu = RealInodes;
+    type Rcu = RealDentries;
 
     fn new_context() -> Result<KBox<Context>> {
         Ok(KBox::new(Context::new(), GFP_KERNEL)?)
@@ -182,10 +188,10 @@ impl FileSystem for Overlay {
     }
 
     fn real(dentry: &DentryOf<Self>, kind: RealKind) -> Result<&Dentry> {
-        let entry = dentry.inode_of().ok_or(ENOENT)?.data();
+        let inode = dentry.inode_of().ok_or(ENOENT)?;
         let upper = match kind {
-            RealKind::Data => entry.upper_data(),
-            RealKind::Metadata => entry.upper(),
+            RealKind::Data => inode.upper_data(),
+            RealKind::Metadata => inode.upper(),
         };
         if let Some(upper) = upper {
             return Ok(upper);
@@ -193,18 +199,18 @@ impl FileSystem for Overlay {
         let lower = match kind {
             RealKind::Data => {
                 lower_data::find(dentry)?;
-                entry.lower_data()
+                inode.lower_data()
             }
-            RealKind::Metadata => entry.lower().first(),
+            RealKind::Metadata => inode.lower().first(),
         };
-        Ok(real_dentry(&lower.ok_or(EIO)?.dentry, kind))
+        Ok(real_dentry(lower.ok_or(EIO)?.dentry, kind))
     }
 
     fn revalidate(dentry: &DentryOf<Self>, check: Revalidation) -> Result<bool> {
         let Some(inode) = dentry.inode_of() else {
             return Ok(true);
         };
-        let layers = inode.data().objects();
+        let layers = inode.objects();
         with_creds(&inode.super_data().cred, |_| {
             for layer in layers {
                 if !check.check(layer)? {

@@ -15,6 +15,7 @@
 //! noted anew, one that was before is seen by that sweep to be open.
 
 use crate::{
+    entry::OverlayInode,
     super_block::Super,
     Overlay, //
 };
@@ -132,7 +133,7 @@ pub(crate) fn note(inode: &InodeOf<Overlay>) {
     {
         return;
     }
-    let Some(upper) = entry.upper().and_then(|upper| upper.inode()) else {
+    let Some(upper) = inode.upper().and_then(|upper| upper.inode()) else {
         return;
     };
     let mut list = written.list.lock();
@@ -156,7 +157,7 @@ pub(crate) fn note(inode: &InodeOf<Overlay>) {
 /// may remember it until its end.
 pub(crate) fn forget(inode: &InodeOf<Overlay>) {
     let (written, entry) = (&inode.super_data().written, inode.data());
-    let Some(upper) = entry.upper().and_then(|upper| upper.inode()) else {
+    let Some(upper) = inode.upper().and_then(|upper| upper.inode()) else {
         return;
     };
     if upper.nlink() > 0 || entry.written.load(ordering::Relaxed) == 0 {

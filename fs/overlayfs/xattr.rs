@@ -132,7 +132,7 @@ fn get(dentry: &DentryOf<Overlay>, name: &CStr, value: &mut [u8]) -> Result<usiz
 fn set(dentry: &DentryOf<Overlay>, name: &CStr, value: Option<&[u8]>, flags: SetFlags) -> Result {
     let inode = dentry.inode_of().ok_or(ENOENT)?;
     let sb = inode.super_data();
-    if value.is_none() && inode.data().upper().is_none() {
+    if value.is_none() && inode.upper().is_none() {
         // Nothing to remove: no reason to copy up.
         let lower = inode.lower_path()?.ok_or(EIO)?;
         with_creds(&sb.cred, |_| lower.get_xattr(name, &mut []))?;

@@ -185,35 +185,14 @@ void vfs_shim_i_unlock(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
-static bool has_no_acl(struct inode *inode)
+u64 vfs_shim_inode_changes(struct inode *inode)
 {
-	return !READ_ONCE(inode->i_acl) || !IS_POSIXACL(inode);
+	return atomic64_read_acquire(&inode->i_version);
 }
 
-/* Whether nothing but the mode says who may search @inode, as the VFS knows. */
-bool vfs_shim_is_without_acl(struct inode *inode)
+void vfs_shim_inode_count_change(struct inode *inode)
 {
-	return READ_ONCE(inode->i_opflags) & (IOP_FASTPERM | IOP_FASTPERM_MAY_EXEC) &&
-	       has_no_acl(inode);
-}
-
-/*
- * Whether inode_permission() is known to allow @mask whoever asks: by the mode of
- * a file or directory, with neither an ACL nor an operation of the filesystem nor
- * a security module to be asked.
- */
-bool vfs_shim_allows_everybody(struct inode *inode, int mask)
-{
-	unsigned int fast = IOP_FASTPERM, rights = mask & (MAY_READ | MAY_WRITE | MAY_EXEC);
-	umode_t mode = READ_ONCE(inode->i_mode);
-
-	if (IS_ENABLED(CONFIG_SECURITY) || rights & MAY_WRITE || rights * 0111 & ~mode)
-		return false;
-	if (S_ISDIR(mode) && rights == MAY_EXEC)
-		fast |= IOP_FASTPERM_MAY_EXEC;
-	else if (!S_ISREG(mode) && !S_ISDIR(mode))
-		return false;
-	return READ_ONCE(inode->i_opflags) & fast && has_no_acl(inode);
+	atomic64_inc_return_release(&inode->i_version);
 }
 
 /*
@@ -280,11 +259,6 @@ int vfs_shim_get_write_access(struct inode *inode)
 void vfs_shim_put_write_access(struct inode *inode)
 {
 	put_write_access(inode);
-}
-
-struct mnt_idmap *vfs_shim_mnt_idmap(const struct vfsmount *mnt)
-{
-	return mnt_idmap(mnt);
 }
 
 bool vfs_shim_is_idmapped_mnt(const struct vfsmount *mnt)

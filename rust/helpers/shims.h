@@ -48,8 +48,8 @@ loff_t vfs_shim_i_size_read(struct inode *inode);
 void vfs_shim_no_acl_cache(struct inode *inode);
 void vfs_shim_i_lock(struct inode *inode);
 void vfs_shim_i_unlock(struct inode *inode);
-bool vfs_shim_allows_everybody(struct inode *inode, int mask);
-bool vfs_shim_is_without_acl(struct inode *inode);
+u64 vfs_shim_inode_changes(struct inode *inode);
+void vfs_shim_inode_count_change(struct inode *inode);
 void vfs_shim_set_no_acl(struct inode *inode, bool known);
 void vfs_shim_set_inode_lock_class(struct inode *inode, struct lock_class_key *key,
 				   const char *name);
@@ -96,7 +96,6 @@ void vfs_shim_mod_delayed_work(struct delayed_work *work, unsigned int ms);
 int vfs_shim_get_write_access(struct inode *inode);
 void vfs_shim_put_write_access(struct inode *inode);
 
-struct mnt_idmap *vfs_shim_mnt_idmap(const struct vfsmount *mnt);
 bool vfs_shim_is_idmapped_mnt(const struct vfsmount *mnt);
 void vfs_shim_map_stat_ids(struct mnt_idmap *idmap, struct inode *inode, struct kstat *stat);
 void vfs_shim_rebase_ids(struct mnt_idmap *idmap, struct inode *inode, struct iattr *attr);
@@ -135,6 +134,9 @@ static const unsigned long vfs_const_SB_POSIXACL = SB_POSIXACL;
 static const unsigned long vfs_const_SB_NOSEC = SB_NOSEC;
 static const unsigned long vfs_const_SB_LAZYTIME = SB_LAZYTIME;
 static const unsigned int vfs_const_LOOKUP_RCU = LOOKUP_RCU;
+static const unsigned int vfs_const_DCACHE_NORCU = DCACHE_NORCU;
+static const unsigned short vfs_const_IOP_FASTPERM = IOP_FASTPERM;
+static const unsigned short vfs_const_IOP_FASTPERM_MAY_EXEC = IOP_FASTPERM_MAY_EXEC;
 static const unsigned int vfs_const_LOOKUP_FOLLOW = LOOKUP_FOLLOW;
 static const unsigned int vfs_const_I_CTIME_QUERIED = I_CTIME_QUERIED;
 static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;

@@ -53,6 +53,7 @@ impl Deref for BackingFile {
 impl BackingFile {
     /// Opens `path` with `flags` and the credentials `cred`, to work for `user`:
     /// see `backing_file_open()`.
+    #[inline]
     pub fn open(
         user: &LocalFile,
         flags: u32,
@@ -115,11 +116,17 @@ impl BackingFile {
 
     /// Makes the flags that can change while a file is open those of `user`,
     /// but for `kept`: the layer's filesystem is asked as `fcntl()` would.
+    #[inline]
     pub fn follow_flags(&self, user: &LocalFile, kept: u32) -> Result {
         let (wanted, own) = (user.flags(), self.flags());
         if (wanted ^ own) & !kept == 0 {
             return Ok(());
         }
+        self.change_flags(wanted, own)
+    }
+
+    #[cold]
+    fn change_flags(&self, wanted: u32, own: u32) -> Result {
         let flags = wanted & FOLLOWED;
         let append_changes = (wanted ^ own) & raw::O_APPEND != 0;
         if append_changes

@@ -116,7 +116,7 @@ impl Dentry {
         self.0.get()
     }
 
-    fn flags(&self) -> u32 {
+    pub(crate) fn flags(&self) -> u32 {
         // SAFETY: The dentry is valid; this corresponds to `READ_ONCE`.
         unsafe { core::ptr::addr_of!((*self.as_ptr()).d_flags).read_volatile() }
     }

@@ -61,6 +61,7 @@ impl OpenFile {
     ///
     /// `file` is an open file whose reference becomes the caller's, that is in no
     /// descriptor table, or an error pointer.
+    #[inline]
     pub(crate) unsafe fn from_ret(file: *mut raw::file) -> Result<Self> {
         let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOENT)?;
         // SAFETY: By the safety requirements.

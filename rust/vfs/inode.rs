@@ -14,8 +14,9 @@
 
 use crate::{
     attr::{Device, FileType, Mode},
+    fast_permission,
     fs::FileSystem,
-    mount::IdMap,
+    mount::{IdMap, Mount},
     raw,
     rcu::{Destroying, RcuData},
     super_block::{SuperBlock, SuperBlockOf}, //
@@ -168,6 +169,7 @@ impl Inode {
 
     /// Whether the current task owns the inode or has the right to act as its
     /// owner, see `inode_owner_or_capable()`.
+    #[inline]
     pub fn owner_or_capable(&self, idmap: IdMap<'_>) -> bool {
         // SAFETY: Both are valid.
         unsafe { raw::inode_owner_or_capable(idmap.as_ptr(), self.as_ptr()) }
@@ -189,23 +191,18 @@ impl Inode {
         })
     }
 
-    /// As [`Inode::permission`] of a task that acts as `cred`.
+    /// As [`Inode::permission`] through `mount`, of a task that acts as `cred`.
     #[inline]
-    pub fn permission_of(&self, cred: &Credential, idmap: IdMap<'_>, mask: Access) -> Result {
-        if self.allows_everybody(mask) {
+    pub fn permission_of(&self, cred: &Credential, mount: &Mount, mask: Access) -> Result {
+        // SAFETY: The inode is valid.
+        if unsafe { fast_permission::allows_everybody(self.as_ptr(), mask) } {
             return Ok(());
         }
-        crate::cred::with_creds(cred, |_| self.permission(idmap, mask))
-    }
-
-    /// Whether the answer of [`Inode::permission`] does not depend on who asks, and is
-    /// yes; as far as that can be seen at once.
-    pub(crate) fn allows_everybody(&self, mask: Access) -> bool {
-        // SAFETY: The inode is valid.
-        unsafe { raw::vfs_shim_allows_everybody(self.as_ptr(), mask.0) }
+        crate::cred::with_creds(cred, |_| self.permission(mount.idmap(), mask))
     }
 
     /// Checks the inode's own mode and ACL, see `generic_permission()`.
+    #[inline]
     pub fn generic_permission(&self, idmap: IdMap<'_>, mask: Access) -> Result {
         // SAFETY: Both are valid.
         kernel::error::to_result(unsafe {
@@ -425,8 +422,6 @@ impl InodeFlags {
 #[repr(C)]
 pub(crate) struct InodeBox<F: FileSystem> {
     inode: Opaque<raw::inode>,
-    // Where the memory goes back to; the super block may be gone by then.
-    cache: *mut raw::kmem_cache,
     rcu: F::Rcu,
     data: ManuallyDrop<F::Inode>,
 }
@@ -458,7 +453,6 @@ impl<F: FileSystem> InodeBox<F> {
         // SAFETY: The memory is valid for writes, and stays in place until it is freed: private
         // data in it may be pinned. No initialiser fails.
         unsafe {
-            core::ptr::addr_of_mut!((*this).cache).write(cache);
             core::ptr::addr_of_mut!((*this).rcu).write(F::Rcu::default());
             let data = core::ptr::addr_of_mut!((*this).data).cast::<F::Inode>();
             let Ok(()) = F::inode_data(depth).__init(data);
@@ -487,12 +481,10 @@ impl<F: FileSystem> InodeBox<F> {
     ///
     /// `super_operations.free_inode`: called once, last.
     pub(crate) unsafe extern "C" fn free(inode: *mut raw::inode) {
-        // SAFETY: The memory came from this cache, which lives until unloading the module has
-        // waited for RCU callbacks, and this is one.
-        unsafe {
-            let cache = (*inode.cast::<Self>()).cache;
-            raw::kmem_cache_free(cache, inode.cast());
-        }
+        // The super block may be gone, and with it the way to the cache; the memory knows its own.
+        // SAFETY: The memory came from a cache that lives until unloading the module has waited for
+        // RCU callbacks, and this is one. `kfree` takes what any cache handed out.
+        unsafe { raw::kfree(inode.cast()) };
     }
 
     /// Where the part is that RCU walks may see.
@@ -631,6 +623,19 @@ impl<F: FileSystem> InodeOf<F> {
     pub fn set_nlink(&self, nlink: u32) {
         // SAFETY: The inode is valid.
         unsafe { raw::set_nlink(self.as_ptr(), nlink) };
+    }
+
+    /// How often the directory has changed, by [`InodeOf::count_change`]. Who sees a count sees
+    /// the changes that were counted.
+    pub fn changes(&self) -> u64 {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_changes(self.as_ptr()) }
+    }
+
+    /// Counts a change, in `i_version`, which nobody else uses without `SB_I_VERSION`.
+    pub fn count_change(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { raw::vfs_shim_inode_count_change(self.as_ptr()) };
     }
 
     /// No link is left, see `clear_nlink()`.

@@ -72,6 +72,7 @@ use crate::{
     inode::{Inode, InodeOf},
     mutex::Mutex,
     raw,
+    set_once::SetOncePtr,
     trace::{Begin, Cause, SwitchMappings}, //
 };
 use core::ptr::NonNull;
@@ -119,7 +120,7 @@ pub trait Switchable: FileSystem {
 /// The address spaces in which an inode has shared mappings that may have to be
 /// switched. Part of the inode's private data; empty until one is made.
 #[derive(Default)]
-pub struct SharedMappings(SetOnce<Pin<KBox<Inner>>>);
+pub struct SharedMappings(SetOncePtr<Pin<KBox<Inner>>>);
 
 #[pin_data(PinnedDrop)]
 struct Inner {
@@ -150,27 +151,26 @@ impl PinnedDrop for Inner {
 impl SharedMappings {
     #[inline]
     fn get(&self) -> Option<&Inner> {
-        self.0.as_ref().map(|inner| &**inner)
+        self.0.get().map(Pin::get_ref)
     }
 
     #[cold]
     fn get_or_init(&self) -> Result<&Inner> {
-        loop {
-            if let Some(inner) = self.get() {
-                return Ok(inner);
-            }
-            let inner = KBox::pin_init(
-                pin_init!(Inner {
-                    // An all-zero count is valid.
-                    in_flight: Opaque::zeroed(),
-                    first: SetOnce::new(),
-                    others <- Mutex::new(KVec::new(), c"vfs_shared_mappings", static_lock_class!()),
-                }),
-                GFP_KERNEL,
-            )?;
-            // If another task is faster, its own is there in a moment.
-            self.0.populate(inner);
+        if let Some(inner) = self.get() {
+            return Ok(inner);
         }
+        let inner = KBox::pin_init(
+            pin_init!(Inner {
+                // An all-zero count is valid.
+                in_flight: Opaque::zeroed(),
+                first: SetOnce::new(),
+                others <- Mutex::new(KVec::new(), c"vfs_shared_mappings", static_lock_class!()),
+            }),
+            GFP_KERNEL,
+        )?;
+        // If another task is faster, its own is used.
+        self.0.populate(inner);
+        self.get().ok_or(EIO)
     }
 
     /// Notes that pages of `host` are being mapped.

@@ -98,8 +98,8 @@ impl Mount {
     /// The mount's idmap, see `mnt_idmap()`.
     pub fn idmap(&self) -> IdMap<'_> {
         // SAFETY: A mount always has an idmap, which lives as long as the mount: it is set before
-        // the mount is used, and never replaced after.
-        unsafe { IdMap::from_raw(raw::vfs_shim_mnt_idmap(self.as_ptr())) }
+        // the mount is used, and never replaced after. This corresponds to `READ_ONCE`.
+        unsafe { IdMap::from_raw(core::ptr::addr_of!((*self.as_ptr()).mnt_idmap).read_volatile()) }
     }
 
     /// Whether the mount's idmap changes anything.

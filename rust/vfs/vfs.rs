@@ -19,6 +19,7 @@
 //! All `unsafe` of this project is in this crate.
 
 pub mod acl;
+pub mod atomic;
 pub mod attr;
 pub mod backing;
 pub mod casefold;
@@ -27,6 +28,7 @@ pub mod cred;
 pub mod delayed_work;
 pub mod dentry;
 pub mod exportfs;
+mod fast_permission;
 pub mod file;
 pub mod file_ops;
 pub mod fileattr;
@@ -43,6 +45,7 @@ pub mod params;
 pub mod print;
 pub mod rcu;
 pub mod readdir;
+pub mod set_once;
 pub mod super_block;
 pub mod sysfs;
 pub mod trace;

@@ -4,6 +4,7 @@
 
 use super::BackingFile;
 use crate::{
+    atomic::load_acquire,
     file::OpenFile,
     file_ops::FileData,
     raw, //
@@ -50,6 +51,7 @@ impl Place {
     /// # Safety
     ///
     /// `value` is as told at [`BackingFiles`].
+    #[inline]
     unsafe fn of(value: usize) -> Self {
         // SAFETY: By the safety requirements neither is null.
         unsafe {
@@ -63,6 +65,7 @@ impl Place {
 
 impl BackingFiles {
     /// One file.
+    #[inline]
     pub fn new(first: BackingFile) -> Self {
         // INVARIANT: The reference moves.
         Self(ManuallyDrop::new(first).as_ptr() as usize)
@@ -99,6 +102,7 @@ unsafe impl FileData for BackingFiles {
         Self(data as usize)
     }
 
+    #[inline]
     unsafe fn borrow<'a>(place: &'a Atomic<usize>) -> BorrowedFiles<'a> {
         // INVARIANT: By the safety requirements.
         BorrowedFiles(place)
@@ -115,12 +119,14 @@ unsafe impl FileData for BackingFiles {
 pub struct BorrowedFiles<'a>(&'a Atomic<usize>);
 
 impl<'a> BorrowedFiles<'a> {
+    #[inline]
     fn get(self) -> Place {
         // SAFETY: By the type invariants.
-        unsafe { Place::of(self.0.load(ordering::Acquire)) }
+        unsafe { Place::of(load_acquire(self.0)) }
     }
 
     /// The first one.
+    #[inline]
     pub fn first(self) -> BorrowedFile<'a> {
         let first = match self.get() {
             Place::One(file) => file,
@@ -132,6 +138,7 @@ impl<'a> BorrowedFiles<'a> {
     }
 
     /// The second one, if there is one.
+    #[inline]
     pub fn second(self) -> Option<BorrowedFile<'a>> {
         match self.get() {
             Place::One(_) => None,
@@ -169,6 +176,7 @@ impl BorrowedFile<'_> {
     /// # Safety
     ///
     /// `file` is an open backing file, and referenced for the lifetime of the result.
+    #[inline]
     unsafe fn from_raw(file: NonNull<raw::file>) -> Self {
         // SAFETY: By the safety requirements. The reference is not given up.
         let file = BackingFile(unsafe { OpenFile::from_raw(file) });

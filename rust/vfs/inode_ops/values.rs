@@ -9,7 +9,7 @@ use crate::{
     inode::Inode,
     namei::LockedDir,
     raw,
-    rcu::RcuReal, //
+    rcu::{RcuReal, Stacked}, //
 };
 use core::marker::PhantomData;
 use kernel::{cred::Credential, error::from_err_ptr, prelude::*};
@@ -135,7 +135,7 @@ pub struct FiemapSource<'a> {
 /// An ACL found in a cache during an RCU walk.
 pub struct CachedAcl(pub(crate) *mut raw::posix_acl);
 
-impl RcuReal<'_> {
+impl<F: Stacked> RcuReal<'_, F> {
     /// The inode's ACL if it is cached; `ECHILD` when it cannot be known without
     /// sleeping.
     pub fn acl(&self, kind: AclType) -> Result<CachedAcl> {

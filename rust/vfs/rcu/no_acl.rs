@@ -13,7 +13,7 @@
 //! another inode to stand for, after that was done. Both happen under the inode's
 //! spinlock: what is learned of a state that is over does not stay.
 
-use super::RealInodes;
+use super::RealDentries;
 use crate::raw;
 
 /// An inode's `i_lock` is held while this lives.
@@ -47,7 +47,7 @@ impl Drop for Locked {
 /// The memory of `inode`, of which `real` is a part, is valid: it is referenced, or found
 /// by the current RCU walk.
 #[inline]
-pub(super) unsafe fn learn(inode: *mut raw::inode, real: &RealInodes) {
+pub(super) unsafe fn learn(inode: *mut raw::inode, real: &RealDentries) {
     // SAFETY: By the safety requirements; this corresponds to `READ_ONCE`.
     if !unsafe { core::ptr::addr_of!((*inode).i_acl).read_volatile() }.is_null() {
         // SAFETY: By the safety requirements.
@@ -58,19 +58,13 @@ pub(super) unsafe fn learn(inode: *mut raw::inode, real: &RealInodes) {
 /// # Safety
 ///
 /// As for [`learn`].
-unsafe fn look(inode: *mut raw::inode, real: &RealInodes) {
-    let is_without = || {
-        real.real().is_some_and(|real| {
-            // SAFETY: Inodes in layers are valid as long as the inode's memory is.
-            unsafe { raw::vfs_shim_is_without_acl(real.inode.as_ptr()) }
-        })
-    };
-    if !is_without() {
+unsafe fn look(inode: *mut raw::inode, real: &RealDentries) {
+    if !real.is_without_acl() {
         return;
     }
     // SAFETY: By the safety requirements.
     let inode = unsafe { Locked::new(inode) };
-    inode.set_no_acl(is_without());
+    inode.set_no_acl(real.is_without_acl());
 }
 
 /// # Safety
