@@ -156,8 +156,10 @@ struct CopyUp<'a> {
     /// Bytes of the file; [`Data::Truncate`] leaves none.
     size: i64,
     /// What the copy says of itself, if its data is not copied.
-    metacopy: Option<Metacopy>,
+    metacopy: Option<&'a Metacopy>,
     origin: Option<&'a Origin>,
+    /// Of the directory that it goes to, to be put back.
+    parent_times: Option<&'a ParentTimes<'a>>,
     progress: &'a Progress,
 }
 
@@ -210,11 +212,9 @@ impl<'a> ParentTimes<'a> {
         Ok(Self { dir, times })
     }
 
-    /// If this fails, it has changed.
+    /// If this fails, it has changed. The caller has write access.
     fn restore(&self) {
-        if let Ok(_write) = self.dir.mount().want_write() {
-            let _ = SetAttr::times_of(&self.times).apply(self.dir);
-        }
+        let _ = SetAttr::times_of(&self.times).apply(self.dir);
     }
 }
 
@@ -228,7 +228,8 @@ fn copy_inode(
 ) -> Result {
     let upper = inode.super_data().layers.upper()?;
     let lower = inode.lower_path()?.ok_or(EIO)?;
-    let stat = Stat::get(lower, StatMask::BASIC, StatFlags::AS_STAT)?;
+    let mut stat = Stat::empty();
+    stat.read(lower, StatMask::BASIC, StatFlags::AS_STAT)?;
     if !stat.owner_is_mapped() {
         return Err(EOVERFLOW);
     }
@@ -251,13 +252,14 @@ fn copy_inode(
         (_, Some(parent)) => Place::Name(parent),
         (_, None) => return Err(EIO),
     };
+    let times;
     let parent_times = match &to {
         Place::Name(parent) => {
-            let times = ParentTimes::of(parent)?;
+            times = ParentTimes::of(parent)?;
             if has_origin {
                 set_impure(parent)?;
             }
-            Some(times)
+            Some(&times)
         }
         Place::Entry(_) => None,
     };
@@ -278,8 +280,9 @@ fn copy_inode(
         lower,
         stat: &stat,
         size,
-        metacopy,
+        metacopy: metacopy.as_ref(),
         origin: origin.as_ref(),
+        parent_times,
         progress,
     };
     let copy = if stat.mode().is_reg() && upper.features.tmpfile {
@@ -308,9 +311,6 @@ fn copy_inode(
     }
     dentry.set_revalidation(inode.objects());
     mapping::switch_eagerly(inode);
-    if let Some(times) = parent_times {
-        times.restore();
-    }
     Ok(())
 }
 
@@ -323,8 +323,8 @@ fn link_up(
     let upper = inode.super_data().layers.upper()?;
     let times = ParentTimes::of(parent)?;
     set_impure(parent)?;
+    let _write = upper.mount().want_write()?;
     let link = || -> Result {
-        let _write = upper.mount().want_write()?;
         nlink::store(inode, Side::Lower)?;
         let real = inode.upper_path()?.ok_or(EIO)?;
         let linked = dentry.with_name(|name| {
@@ -357,21 +357,37 @@ fn own_number(inode: &InodeOf<Overlay>) -> Result<u64> {
 
 impl CopyUp<'_> {
     /// Calls `f` with the credentials that the security modules want the copy to
-    /// be created with, and access to write to upper.
+    /// be created with.
     fn creating<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        let cred = copy_up_creds(self.dentry)?;
-        let _write = self.upper.mount().want_write()?;
-        match cred {
+        match copy_up_creds(self.dentry)? {
             Some(cred) => with_creds(&cred, |_| f()),
             None => f(),
         }
     }
 
+    /// Whether there is data to be copied, without access to write: a frozen upper must not
+    /// stop readers of an overlay above.
+    fn has_data(&self) -> bool {
+        self.metacopy.is_none() && self.size > 0
+    }
+
     /// By a file without a name, which vanishes if it does not get one.
     fn by_tmpfile(&self) -> Result<ARef<Dentry>> {
+        let mut write = self.upper.mount().want_write()?;
         let tmpfile = self.creating(|| OpenFile::tmpfile(self.upper.work()?, self.stat.mode()))?;
-        self.copy_data(&tmpfile)?;
-        let _write = self.upper.mount().want_write()?;
+        if self.has_data() {
+            drop(write);
+            self.copy_data(&tmpfile)?;
+            write = self.upper.mount().want_write()?;
+        }
+        let copy = self.finish_tmpfile(&tmpfile)?;
+        self.restore_parent_times();
+        drop(write);
+        Ok(copy)
+    }
+
+    /// Gives the file its attributes and its name. The caller has write access.
+    fn finish_tmpfile(&self, tmpfile: &OpenFile) -> Result<ARef<Dentry>> {
         self.metadata(tmpfile.dentry())?;
         let parent = match &self.to {
             Place::Entry(entry) => {
@@ -405,13 +421,37 @@ impl CopyUp<'_> {
 
     /// By an object in the work directory, which is renamed.
     fn by_workdir(&self) -> Result<ARef<Dentry>> {
+        let write = self.upper.mount().want_write()?;
         let temp = self.creating(|| self.create_temp())?;
-        let placed = self.fill_and_place(&temp);
-        if placed.is_err() {
+        if self.has_data() {
+            drop(write);
+            let copied = OpenFile::open(self.upper.path(&temp)?, OpenFile::WRITE)
+                .and_then(|file| self.copy_data(&file));
             let _write = self.upper.mount().want_write()?;
-            workdir::discard(self.upper, &temp);
+            self.finish_temp(&temp, copied)?;
+        } else {
+            self.finish_temp(&temp, Ok(()))?;
         }
-        placed.map(|()| temp)
+        Ok(temp)
+    }
+
+    /// Gives the object its attributes and its name, or removes it. The caller has write
+    /// access.
+    fn finish_temp(&self, temp: &Dentry, copied: Result) -> Result {
+        match copied.and_then(|()| self.place(temp)) {
+            Ok(()) => self.restore_parent_times(),
+            Err(err) => {
+                workdir::discard(self.upper, temp);
+                return Err(err);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_parent_times(&self) {
+        if let Some(times) = self.parent_times {
+            times.restore();
+        }
     }
 
     fn create_temp(&self) -> Result<ARef<Dentry>> {
@@ -431,12 +471,7 @@ impl CopyUp<'_> {
         }
     }
 
-    fn fill_and_place(&self, temp: &Dentry) -> Result {
-        if self.size > 0 {
-            let file = OpenFile::open(self.upper.path(temp)?, OpenFile::WRITE)?;
-            self.copy_data(&file)?;
-        }
-        let _write = self.upper.mount().want_write()?;
+    fn place(&self, temp: &Dentry) -> Result {
         self.metadata(temp)?;
         let work = self.upper.work()?;
         let parent = match &self.to {
@@ -471,11 +506,8 @@ impl CopyUp<'_> {
         }
     }
 
-    /// Copies the data, unless the copy is to be without.
+    /// Copies the data. The caller has no access to write, which this takes for each piece.
     fn copy_data(&self, to: &OpenFile) -> Result {
-        if self.metacopy.is_some() || self.size == 0 {
-            return Ok(());
-        }
         data::copy(self.inode.lower_data_path()?, to, self.size, self.progress)?;
         let sb = self.inode.super_data();
         // Once is enough: with the attributes, if these are made durable too.
@@ -499,7 +531,7 @@ impl CopyUp<'_> {
         if let Some(origin) = self.origin {
             origin.store(self.upper, copy)?;
         }
-        if let Some(metacopy) = &self.metacopy {
+        if let Some(metacopy) = self.metacopy {
             metacopy::store(self.upper, copy, metacopy)?;
         }
         if let Place::Entry(_) = self.to {

@@ -18,7 +18,7 @@ use kernel::{
 use vfs::{
     cred::capable_dac_read_search,
     dentry::Dentry,
-    exportfs::Handle,
+    exportfs::{Handle, MAX_WORDS},
     inode::Inode,
     mount::PathRef,
     super_block::SuperBlock, //
@@ -30,10 +30,12 @@ pub(crate) fn are_there(sb: &SuperBlock) -> bool {
 }
 
 /// The handle of an object of a layer. `EIO` when its filesystem has none.
+#[inline]
 pub(crate) fn encode(uuid: UuidMode, side: Side, inode: &Inode) -> Result<FileHandle> {
-    let handle = Handle::encode(inode)?;
+    let mut words = [0; MAX_WORDS];
+    let (kind, len) = Handle::encode(inode, &mut words)?;
     let uuid = uuid.of_lower(inode.super_block());
-    FileHandle::new(side, uuid, handle.kind, handle.words()).map_err(|_| EIO)
+    FileHandle::new(side, uuid, kind, words.get(..len).ok_or(EIO)?).map_err(|_| EIO)
 }
 
 /// How an object is to be found.

@@ -185,11 +185,16 @@ impl Stat {
     /// Asks the filesystem of `path`, after asking the security modules: see
     /// `vfs_getattr()`.
     pub fn get(path: PathRef<'_>, mask: StatMask, flags: StatFlags) -> Result<Self> {
+        let mut stat = Self::empty();
+        stat.read(path, mask, flags)?;
+        Ok(stat)
+    }
+
+    /// As [`Stat::get`], into what is there.
+    pub fn read(&mut self, path: PathRef<'_>, mask: StatMask, flags: StatFlags) -> Result {
         let raw_path = path.as_raw();
-        let mut stat = raw::kstat::default();
         // SAFETY: The path is valid and positive: layers' paths are.
-        to_result(unsafe { raw::vfs_getattr(&raw_path, &mut stat, mask.0, flags.0) })?;
-        Ok(Self(stat))
+        to_result(unsafe { raw::vfs_getattr(&raw_path, &mut self.0, mask.0, flags.0) })
     }
 
     /// Asks the filesystem of `path`, see `vfs_getattr_nosec()`.

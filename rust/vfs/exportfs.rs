@@ -36,12 +36,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Encodes a handle that does not tell the parent: see
-    /// `exportfs_encode_inode_fh()`. `EIO` when the filesystem has none.
-    pub fn encode(inode: &Inode) -> Result<Self> {
-        let mut words = [0u32; STACKED_MAX_WORDS];
+    /// Puts a handle that does not tell the parent into `words`, and answers what the words
+    /// mean and how many there are: see `exportfs_encode_inode_fh()`. `EIO` when the filesystem
+    /// has none.
+    pub fn encode(inode: &Inode, words: &mut [u32; MAX_WORDS]) -> Result<(u8, usize)> {
         let mut len = MAX_WORDS as c_int;
-        // SAFETY: The inode is valid and the buffer has more than `len` words.
+        // SAFETY: The inode is valid and the buffer has `len` words.
         let kind = unsafe {
             raw::exportfs_encode_inode_fh(
                 inode.as_ptr(),
@@ -56,7 +56,7 @@ impl Handle {
         if u32::from(kind) == raw::fid_type_FILEID_INVALID || len > MAX_WORDS {
             return Err(EIO);
         }
-        Ok(Self { kind, words, len })
+        Ok((kind, len))
     }
 
     /// A handle read from somewhere; `EINVAL` when it is longer than any.

@@ -85,6 +85,7 @@ impl FileHandle {
     ///
     /// The fid is [`FormatError::TooLong`] beyond [`FID_MAX`] words, and the type
     /// `FILEID_INVALID` is [`FormatError::Invalid`].
+    #[inline]
     pub fn new(side: Side, uuid: Uuid, fid_type: u8, words: &[u32]) -> Result<Self> {
         if fid_type == FID_TYPE_INVALID {
             return Err(FormatError::Invalid);
@@ -197,12 +198,16 @@ impl FileHandle {
         writer.put(&[VERSION, MAGIC, len, self.flags, self.fid_type])?;
         writer.put(self.uuid.as_bytes())?;
 
-        let mut left = usize::from(self.fid_len);
-        for word in self.fid.iter().take(left.div_ceil(WORD)) {
-            let bytes = word.to_ne_bytes();
-            let used = bytes.get(..left.min(WORD)).unwrap_or_default();
-            writer.put(used)?;
-            left = left.saturating_sub(used.len());
+        let (words, rest) = (
+            usize::from(self.fid_len) / WORD,
+            usize::from(self.fid_len) % WORD,
+        );
+        let mut fid = self.fid.iter();
+        for word in fid.by_ref().take(words) {
+            writer.put(&word.to_ne_bytes())?;
+        }
+        if let Some(word) = fid.next().filter(|_| rest > 0) {
+            writer.put(word.to_ne_bytes().get(..rest).unwrap_or_default())?;
         }
         Ok(writer.finish())
     }

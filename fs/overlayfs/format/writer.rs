@@ -21,6 +21,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Appends all of `bytes`, or nothing.
+    #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self
             .len
