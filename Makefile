@@ -52,7 +52,7 @@ help:
 	@echo '  all        the modules overlay.ko and rovl.ko (default)'
 	@echo '  demo       a real root filesystem on rovl in a virtual machine, explained'
 	@echo '  shell      the same machine, with a shell for you'
-	@echo '  test       every test, the oracle runs on C overlayfs included'
+	@echo '  test       every test; the oracle is C overlayfs'
 	@echo '  bench      what operations cost, in instructions: see scripts/bench --help'
 	@echo '  test-containers  podman, buildah, containerd and docker on both drivers'
 	@echo '  check      formatting, lints, licences, and where "unsafe" stands'

@@ -365,8 +365,8 @@ impl CopyUp<'_> {
         }
     }
 
-    /// Whether there is data to be copied, without access to write: a frozen upper must not
-    /// stop readers of an overlay above.
+    /// Whether there is data to be copied. That is done without access to write: a frozen upper
+    /// must not stop readers of an overlay above.
     fn has_data(&self) -> bool {
         self.metacopy.is_none() && self.size > 0
     }
@@ -425,8 +425,9 @@ impl CopyUp<'_> {
         let temp = self.creating(|| self.create_temp())?;
         if self.has_data() {
             drop(write);
-            let copied = OpenFile::open(self.upper.path(&temp)?, OpenFile::WRITE)
-                .and_then(|file| self.copy_data(&file));
+            let file = self.upper.path(&temp);
+            let file = file.and_then(|path| OpenFile::open(path, OpenFile::WRITE));
+            let copied = file.and_then(|file| self.copy_data(&file));
             let _write = self.upper.mount().want_write()?;
             self.finish_temp(&temp, copied)?;
         } else {

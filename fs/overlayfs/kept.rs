@@ -154,11 +154,11 @@ impl Drop for KeptListing {
 /// The listing of `dir`: the one that is kept, if nothing has changed since it was read.
 pub(crate) fn listing(dir: &InodeOf<Overlay>) -> Result<Arc<Listing>> {
     let kept = &dir.rare_or_init()?.listing;
-    if kept.as_ref().is_none() {
+    if kept.get().is_none() {
         // Whoever comes first makes it.
-        kept.populate(KeptListing(Place::new(dir)?));
+        kept.populate(KBox::new(KeptListing(Place::new(dir)?), GFP_KERNEL_ACCOUNT)?);
     }
-    let place = &kept.as_ref().ok_or(EIO)?.0;
+    let place = &kept.get().ok_or(EIO)?.0;
     let mut listing = place.listing.lock_killable()?;
     if let Some(listing) = listing.as_ref().filter(|listing| listing.is_current(dir)) {
         return Ok(listing.clone());

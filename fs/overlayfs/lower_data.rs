@@ -99,10 +99,10 @@ fn find_for_metacopy(dentry: &DentryOf<Overlay>, inode: &InodeOf<Overlay>) -> Re
         return Ok(());
     }
     with_creds(&sb.cred, |_| verify(inode))?;
-    inode
-        .rare_or_init()?
-        .verified
-        .store(true, ordering::Relaxed);
+    // Without memory to note it in, it is verified again.
+    if let Ok(rare) = inode.rare_or_init() {
+        rare.verified.store(true, ordering::Relaxed);
+    }
     Ok(())
 }
 

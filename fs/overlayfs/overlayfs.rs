@@ -25,7 +25,7 @@
 //!    upper's file under it, and takes nothing of the above. What is below it is
 //!    told in [`vfs::mapping`]
 //! 8. spinlocks: `i_lock`, `d_lock`; the map of inode numbers, the list of
-//!    pending switches, that of written files, [`kept::Kept`] and [`entry::Entry`]'s
+//!    pending switches, that of written files, [`kept::Kept`] and [`rare::Rare`]'s
 //!    `redirect` [n] are mutexes that are taken last, with nothing under them but spinlocks.
 //!    [`kept::Kept`] is taken also where memory is given back: by whoever allocates some,
 //!    whatever else is held

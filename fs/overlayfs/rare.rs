@@ -30,7 +30,7 @@ pub(crate) struct Rare {
     /// Whether the digest that a metacopy has of its data was found right.
     pub(crate) verified: Atomic<bool>,
     /// A directory's entries, once it has been listed.
-    pub(crate) listing: SetOnce<KeptListing>,
+    pub(crate) listing: SetOncePtr<KBox<KeptListing>>,
     /// The names in a directory's lower objects, if they are known.
     pub(crate) names: Names,
     /// The redirect of upper's object: where lower layers have it. Taken last.
@@ -45,7 +45,7 @@ impl Rare {
             lower: SetOnce::new(),
             deferred: SetOncePtr::new(),
             verified: Atomic::new(false),
-            listing: SetOnce::new(),
+            listing: SetOncePtr::new(),
             names: Names::new(),
             redirect <- Mutex::new(None, c"overlay_redirect", redirect),
         })

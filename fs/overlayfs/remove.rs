@@ -223,27 +223,34 @@ pub(crate) fn replace_by_whiteout(upper: &Upper, dir: PathRef<'_>, target: &Dent
 /// Makes a whiteout in the work directory: a link to one that is kept there,
 /// where the filesystem can, since whiteouts are all alike.
 fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
-    let mut shared = upper.whiteout.lock();
-    let Some(kept) = shared_whiteout(upper, &mut shared)? else {
-        return new_whiteout(upper);
-    };
-    match workdir::start_temp(upper)?.link(&kept) {
+    loop {
+        let Some(kept) = shared_whiteout(upper, &mut upper.whiteout.lock())? else {
+            return new_whiteout(upper);
+        };
+        // Without the lock, which is one for the whole mount.
+        let err = match workdir::start_temp(upper)?.link(&kept) {
+            Err(err) => err,
+            linked => return linked,
+        };
+        let mut shared = upper.whiteout.lock();
+        if !matches!(&*shared, SharedWhiteout::Some(now) if core::ptr::eq(&**now, &*kept)) {
+            // Another task has used it up, and it may be gone.
+            continue;
+        }
         // It has all the links that it can have, or there is no room for another one now: the
         // last use of it is itself.
-        Err(err) if [EMLINK, ENOMEM, ENOSPC, EDQUOT].contains(&err) => {
+        if [EMLINK, ENOMEM, ENOSPC, EDQUOT].contains(&err) {
             *shared = SharedWhiteout::None;
+            return Ok(kept);
+        }
+        vfs::pr_warn_ratelimited!("whiteouts are made one by one: error {}\n", err.to_errno());
+        *shared = SharedWhiteout::Unsupported;
+        drop(shared);
+        return if kept.is_unhashed() {
+            new_whiteout(upper)
+        } else {
             Ok(kept)
-        }
-        Err(err) => {
-            vfs::pr_warn_ratelimited!("whiteouts are made one by one: error {}\n", err.to_errno());
-            *shared = SharedWhiteout::Unsupported;
-            if kept.is_unhashed() {
-                new_whiteout(upper)
-            } else {
-                Ok(kept)
-            }
-        }
-        linked => linked,
+        };
     }
 }
 

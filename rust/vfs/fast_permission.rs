@@ -59,12 +59,24 @@ unsafe fn has_opflags(inode: *mut raw::inode, any_of: u16) -> bool {
 /// As for [`allows_everybody`].
 #[inline]
 unsafe fn has_no_acl(inode: *mut raw::inode) -> bool {
-    // SAFETY: By the safety requirements; an inode keeps its super block as long. This corresponds
-    // to `READ_ONCE`.
+    // SAFETY: By the safety requirements; this corresponds to `READ_ONCE`.
     unsafe {
         core::ptr::addr_of!((*inode).i_acl)
             .read_volatile()
             .is_null()
-            || (*(*inode).i_sb).s_flags & raw::vfs_const_SB_POSIXACL as c_ulong == 0
+            || !is_posixacl(inode)
     }
+}
+
+/// Whether POSIX ACLs apply to the inode, see `IS_POSIXACL()`.
+///
+/// # Safety
+///
+/// As for [`allows_everybody`].
+#[inline]
+pub(crate) unsafe fn is_posixacl(inode: *mut raw::inode) -> bool {
+    // SAFETY: By the safety requirements; an inode keeps its super block as long. This corresponds
+    // to `READ_ONCE`.
+    let flags = unsafe { core::ptr::addr_of!((*(*inode).i_sb).s_flags).read_volatile() };
+    flags & raw::vfs_const_SB_POSIXACL as c_ulong != 0
 }

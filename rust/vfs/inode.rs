@@ -122,10 +122,8 @@ impl Inode {
 
     /// Whether POSIX ACLs apply to the inode, see `IS_POSIXACL()`.
     pub fn has_posix_acl(&self) -> bool {
-        // SAFETY: The inode and its super block are valid; this corresponds to `READ_ONCE`.
-        let flags =
-            unsafe { core::ptr::addr_of!((*(*self.as_ptr()).i_sb).s_flags).read_volatile() };
-        flags & raw::vfs_const_SB_POSIXACL as c_ulong != 0
+        // SAFETY: The inode is valid.
+        unsafe { fast_permission::is_posixacl(self.as_ptr()) }
     }
 
     /// Locks the inode for modification, see `inode_lock()`.

@@ -2,8 +2,8 @@
 
 //! What a stacked inode stands for: dentries in layers, which RCU walks may see.
 //!
-//! The references to the dentries are the inode's only ones to what is in the layers. The
-//! layers' mounts are the super block's, which outlives it.
+//! The references to the dentries are what keeps the inodes there. The layers' mounts are the
+//! super block's, which outlives the inode.
 
 use super::{no_acl, Destroying, RcuData, RcuInode};
 use crate::{
@@ -141,7 +141,8 @@ impl RealDentries {
 
     pub(super) fn is_without_acl(&self) -> bool {
         self.inode().is_some_and(|(inode, ..)| {
-            // SAFETY: Inodes in layers are valid as long as the stacked inode's memory is.
+            // SAFETY: Its memory is valid: the caller has a reference to the stacked inode, which
+            // has one to this, or is in an RCU walk.
             unsafe { fast_permission::is_without_acl(inode.as_ptr()) }
         })
     }
@@ -330,7 +331,7 @@ impl<F: Stacked> RcuReal<'_, F> {
         let mount = F::layer_mount(self.sb, self.layer).ok_or(ECHILD)?;
         // SAFETY: Both are valid during the walk.
         unsafe {
-            if (*(*self.inode.as_ptr()).i_sb).s_flags & raw::vfs_const_SB_POSIXACL as c_ulong == 0 {
+            if !fast_permission::is_posixacl(self.inode.as_ptr()) {
                 return Ok(core::ptr::null_mut());
             }
             if mount.is_idmapped() {
