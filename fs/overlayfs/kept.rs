@@ -156,7 +156,10 @@ pub(crate) fn listing(dir: &InodeOf<Overlay>) -> Result<Arc<Listing>> {
     let kept = &dir.rare_or_init()?.listing;
     if kept.get().is_none() {
         // Whoever comes first makes it.
-        kept.populate(KBox::new(KeptListing(Place::new(dir)?), GFP_KERNEL_ACCOUNT)?);
+        kept.populate(KBox::new(
+            KeptListing(Place::new(dir)?),
+            GFP_KERNEL_ACCOUNT,
+        )?);
     }
     let place = &kept.get().ok_or(EIO)?.0;
     let mut listing = place.listing.lock_killable()?;
