@@ -18,6 +18,7 @@ usage: rovl-suite --fs TYPE [option]..
   --filter SUBSTR      only tests whose name contains SUBSTR
   --quick              each test on fewer layer filesystems
   --every N            only every Nth of the tests that would run
+  --first K            beginning with the Kth of them: 1 (default) to N, all of which are all tests
   --intended FILE      tests listed there must fail: those where TYPE differs
   --timeout SECONDS    time limit of one test (default 60)
   --list               print the names of the tests and stop
@@ -56,6 +57,8 @@ pub struct Options {
     pub quick: bool,
     /// Only every one of this many tests.
     pub every: NonZeroUsize,
+    /// The first of these, counted from 1.
+    pub first: NonZeroUsize,
     /// Only print the names.
     pub list: bool,
     /// List of the tests that must fail.
@@ -79,6 +82,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt
         filter: None,
         quick: false,
         every: NonZeroUsize::MIN,
+        first: NonZeroUsize::MIN,
         list: false,
         intended: None,
         timeout: Duration::from_secs(60),
@@ -96,6 +100,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt
             Long("filter") => options.filter = Some(parser.value()?.string()?),
             Long("quick") => options.quick = true,
             Long("every") => options.every = parser.value()?.parse()?,
+            Long("first") => options.first = parser.value()?.parse()?,
             Long("list") => options.list = true,
             Long("intended") => options.intended = Some(parser.value()?.into()),
             Long("timeout") => {

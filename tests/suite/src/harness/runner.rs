@@ -161,7 +161,9 @@ fn select(options: &Options, pairs: &[Pair]) -> Vec<Case> {
     if let Some(filter) = &options.filter {
         cases.retain(|case| case.name().contains(filter.as_str()));
     }
-    cases.into_iter().step_by(options.every.get()).collect()
+    let before = options.first.get() - 1;
+    let cases = cases.into_iter().skip(before);
+    cases.step_by(options.every.get()).collect()
 }
 
 /// Who writes and who reads: an area whose tests hand layers from one
