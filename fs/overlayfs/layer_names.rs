@@ -283,8 +283,7 @@ impl LayerNames {
 
     /// Whether the lower objects are as they were when they were read.
     fn is_current(&self, dir: &InodeOf<Overlay>) -> bool {
-        let mut objects = Iterator::zip(dir.merged().iter(), self.times.iter());
-        objects.all(|(lower, time)| {
+        dir.merged().all_with(&self.times, |lower, time| {
             let inode = lower.dentry.inode();
             inode.is_some_and(|inode| time.is_still_of(inode))
         })

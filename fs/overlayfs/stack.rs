@@ -100,8 +100,21 @@ impl<'a> LowerObjects<'a> {
         self.get(self.len().wrapping_sub(1))
     }
 
+    /// Whether `f` holds for each of them and what belongs to it. There may be hundreds.
+    pub(crate) fn all_with<T>(self, others: &[T], f: impl Fn(LayerRef<'a>, &T) -> bool) -> bool {
+        match self {
+            Self::One(object) => others.first().is_none_or(|other| f(object, other)),
+            Self::Several(objects) => Iterator::zip(objects.iter(), others.iter())
+                .all(|(object, other)| f(object.borrow(), other)),
+        }
+    }
+
     /// All of them.
     pub(crate) fn iter(self) -> impl Iterator<Item = LayerRef<'a>> {
-        (0..self.len()).filter_map(move |place| self.get(place))
+        let (one, several) = match self {
+            Self::One(object) => (Some(object), &[][..]),
+            Self::Several(objects) => (None, objects),
+        };
+        Iterator::chain(one.into_iter(), several.iter().map(LayerPath::borrow))
     }
 }
