@@ -20,7 +20,8 @@
 //! 5. `s_writers` of upper's super block, by `mnt_want_write`: upper is never an
 //!    overlay, so this ranks below all locks of overlays, those of a lower layer
 //!    included
-//! 6. `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes
+//! 6. [`layers::Upper`]'s `whiteout`, when the shared whiteout is made or used up; then
+//!    `s_vfs_rename_mutex` and `i_rwsem` of upper directories and inodes
 //! 7. memory maps (`mmap_lock`), which are only ever tried here. `mmap` opens
 //!    upper's file under it, and takes nothing of the above. What is below it is
 //!    told in [`vfs::mapping`]

@@ -227,7 +227,7 @@ fn make_whiteout(upper: &Upper) -> Result<ARef<Dentry>> {
         let Some(kept) = shared_whiteout(upper, &mut upper.whiteout.lock())? else {
             return new_whiteout(upper);
         };
-        // Without the lock, which is one for the whole mount.
+        // Without the lock, which is one for the whole mount, as is that of the work directory.
         let err = match workdir::start_temp(upper)?.link(&kept) {
             Err(err) => err,
             linked => return linked,

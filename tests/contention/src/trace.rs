@@ -68,6 +68,12 @@ impl Trace {
     /// Ends it, and counts.
     pub fn end(self, module: &str) -> io::Result<Waits> {
         self.write("events/lock/contention_begin/enable", "0")?;
+        for cpu in fs::read_dir(self.instance.join("per_cpu"))? {
+            let stats = fs::read_to_string(cpu?.path().join("stats"))?;
+            if !stats.lines().any(|line| line == "overrun: 0") {
+                return Err(io::Error::other("the buffer was too small for all events"));
+            }
+        }
         let text = fs::read_to_string(self.instance.join("trace"))?;
         let symbols = fs::read_to_string("/proc/kallsyms")?;
         Ok(count(&text, &functions(&symbols, module)))

@@ -30,7 +30,8 @@ pub enum Work {
     CopyUps,
     /// Each overwrites its part of one file by direct I/O.
     DirectOverwrites,
-    /// Each truncates one and the same file, which is done under the lock of its inode.
+    /// Each truncates one and the same file, which is done under the lock of its inode, and
+    /// writes to it, for which the overlay has to wait.
     OneFile,
 }
 

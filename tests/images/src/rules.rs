@@ -103,6 +103,9 @@ fn other_change(mine: &str, its: &str) -> Option<&'static str> {
     if cannot(mine) && cannot(its) {
         return Some("C finds another mistake first");
     }
+    if mine.ends_with(": EINVAL") && its.ends_with(": EACCES") {
+        return Some("C looks for a dot that a redirect has as a name, which nobody may");
+    }
     None
 }
 

@@ -18,7 +18,7 @@ usage: rovl-suite --fs TYPE [option]..
   --filter SUBSTR      only tests whose name contains SUBSTR
   --quick              each test on fewer layer filesystems
   --every N            only every Nth of the tests that would run
-  --first K            beginning with the Kth of them: 1 (default) to N, all of which are all tests
+  --first K            beginning with the Kth of them: 1 (default) to N; all K make all tests
   --intended FILE      tests listed there must fail: those where TYPE differs
   --timeout SECONDS    time limit of one test (default 60)
   --list               print the names of the tests and stop
@@ -114,6 +114,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt
             Long("help") | Short('h') => return Ok(Command::Help),
             _ => return Err(arg.unexpected()),
         }
+    }
+    if options.first > options.every {
+        return Err("--first K is 1 to the N of --every".into());
     }
     options.fs = fs.ok_or("--fs TYPE is missing; see --help")?;
     Ok(Command::Run(options))
