@@ -8,7 +8,8 @@
 
 use crate::{
     config::VerityMode,
-    copy_up::{self, is_no_capability, read_value, Data, CAPABILITY},
+    copy_up::{self, Data},
+    copy_xattrs::{is_no_capability, read_value, CAPABILITY},
     data,
     entry::{Backing, OverlayInode},
     format::{

@@ -49,6 +49,7 @@ mod addresses;
 mod casefold;
 mod config;
 mod copy_up;
+mod copy_xattrs;
 mod counters;
 mod data;
 mod detach;

@@ -5,6 +5,7 @@
 use crate::{
     config::{RedirectMode, RenameDirMode},
     copy_up,
+    copy_xattrs::copy_xattrs,
     detach::detach,
     entry::OverlayInode,
     index,
@@ -298,7 +299,7 @@ impl<'a> Move<'a> {
         let empty = workdir::start_temp(self.upper)?.mkdir(stat.mode())?;
         let to = self.upper.path(&empty)?;
         let place = || -> Result {
-            copy_up::copy_xattrs(self.upper.namespace, path, to)?;
+            copy_xattrs(self.upper.namespace, path, to)?;
             workdir::set_opaque(self.upper, &empty, EIO)?;
             copy_up::set_attributes(to, &stat)?;
             let dir = self.new_dir()?.upper_path()?.ok_or(EIO)?;
