@@ -101,6 +101,7 @@ pub(crate) fn open_tmpfile(
 
 /// The layer's file that does the I/O for `file` now, with the flags that `file`
 /// has now.
+#[inline]
 fn backing(file: &FileOf<RegularFile>) -> Result<BorrowedFile<'_>> {
     let backing = current(file)?;
     backing.follow_flags(file, BACKING_FLAGS | OPEN_ONLY | SYNC)?;
@@ -127,6 +128,7 @@ fn is_open_in(dentry: &Dentry, backing: &BackingFile) -> bool {
 }
 
 /// The layer's file that has the data of `file` now.
+#[inline]
 fn current(file: &FileOf<RegularFile>) -> Result<BorrowedFile<'_>> {
     let first = file.private().first();
     if has_data(file, &first) {
@@ -188,21 +190,25 @@ fn settle_by_flags(file: &FileOf<RegularFile>) -> Result {
     }
 }
 
-/// Locks an inode whose file is to be written: `EAGAIN` if it would have to wait, with
-/// `nowait`.
-///
-/// Upper's inode is locked by its filesystem as that needs it. Here set-id bits and
-/// capabilities are taken away, which is done alone; where there are none, writers go
-/// together, and shut out who would add some.
-fn lock_to_write(
-    inode: &InodeOf<Overlay>,
-    nowait: bool,
-) -> Result<(Option<InodeSharedLock<'_>>, Option<InodeLock<'_>>)> {
+/// Whether nothing of `inode` is taken away by writing to it, as far as that was found out.
+fn keeps_privs(inode: &InodeOf<Overlay>) -> bool {
+    inode.flags().contains(InodeFlags::NOSEC)
+}
+
+/// An inode that is locked while its file is written, shared or alone.
+type WriteLock<'a> = (Option<InodeSharedLock<'a>>, Option<InodeLock<'a>>);
+
+/// Locks the inode of `file`, which is to be written: `EAGAIN` if it would have to wait, with
+/// `nowait`. Set-id bits and capabilities are taken away, which is done alone; where there
+/// are none writers go together, and who would add some waits.
+#[cold]
+fn lock_to_write(file: &FileOf<RegularFile>, nowait: bool) -> Result<WriteLock<'_>> {
+    let inode = file.inode();
     let shared = match nowait {
         true => inode.try_lock_shared().ok_or(EAGAIN)?,
         false => inode.lock_shared(),
     };
-    if inode.flags().contains(InodeFlags::NOSEC) {
+    if keeps_privs(inode) {
         return Ok((Some(shared), None));
     }
     drop(shared);
@@ -210,7 +216,15 @@ fn lock_to_write(
         true => inode.try_lock().ok_or(EAGAIN)?,
         false => inode.lock(),
     };
+    file.remove_privs()?;
     Ok((None, Some(alone)))
+}
+
+/// Takes away what came while a file was written.
+#[cold]
+fn remove_privs_after(file: &FileOf<RegularFile>) -> Result {
+    let _lock = file.inode().lock();
+    file.remove_privs()
 }
 
 #[vtable]
@@ -260,6 +274,7 @@ impl FileOperations for RegularFile {
         Ok(pos)
     }
 
+    #[inline]
     fn read_iter(iocb: &mut Iocb<'_, Self>, iter: &mut Iter) -> Result<usize> {
         if iter.is_empty() {
             return Ok(0);
@@ -271,6 +286,7 @@ impl FileOperations for RegularFile {
         backing(file)?.read_iter(iocb, iter, cred(file))
     }
 
+    #[inline]
     fn write_iter(iocb: &mut Iocb<'_, Self>, iter: &mut Iter) -> Result<usize> {
         if iter.is_empty() {
             return Ok(0);
@@ -287,8 +303,19 @@ impl FileOperations for RegularFile {
             }
             settle(file)?;
         }
-        let _lock = lock_to_write(inode, flags.nowait())?;
-        backing(file)?.write_iter(iocb, iter, flags, cred(file))
+        // Upper's inode is locked by its filesystem. Here it takes a lock only to take something
+        // away: whoever adds that clears the flag first, so that it is seen after the write.
+        let lock = match iocb.is_sync() && keeps_privs(inode) {
+            true => None,
+            false => Some(lock_to_write(file, flags.nowait())?),
+        };
+        let written = backing(file)?.write_iter(iocb, iter, flags, cred(file));
+        match lock {
+            Some(lock) => drop(lock),
+            None if keeps_privs(inode) => {}
+            None => remove_privs_after(file)?,
+        }
+        written
     }
 
     fn mmap(file: &FileOf<Self>, vma: NewMapping<'_, Self>) -> Result {

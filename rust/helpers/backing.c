@@ -13,9 +13,13 @@
 #include <linux/uio.h>
 #include "shims.h"
 
-/* The VFS has only seen what the overlay's file can do. */
-static int check_flags(const struct file *file, int flags)
+/* Whether @file, too, can do what the VFS has seen that the overlay's file can do. */
+int vfs_shim_check_request(const struct file *file, int flags)
 {
+	if (flags & IOCB_DIRECT && !(file->f_mode & FMODE_CAN_ODIRECT))
+		return -EINVAL;
+	if (flags & IOCB_NOWAIT && !(file->f_mode & FMODE_NOWAIT))
+		return -EOPNOTSUPP;
 	if (flags & IOCB_DONTCACHE &&
 	    (!(file->f_op->fop_flags & FOP_DONTCACHE) || IS_DAX(file_inode(file))))
 		return -EOPNOTSUPP;
@@ -24,64 +28,52 @@ static int check_flags(const struct file *file, int flags)
 	return 0;
 }
 
-static int init_own(struct kiocb *own, struct file *file, const struct kiocb *iocb, int flags,
-		    int rw)
+/*
+ * Makes the request one for @file, which takes fewer steps than a second one: it is the
+ * caller's until it is complete, and that is when it has been waited for.
+ *
+ * What @file is asked for is what the overlay's file was asked for, and what the layer's
+ * inode asks for itself (S_SYNC).
+ */
+static void lend(struct kiocb *iocb, struct file *file, int flags)
 {
-	int handed_on = IOCB_NOWAIT | IOCB_HIPRI | IOCB_DSYNC | IOCB_SYNC | IOCB_APPEND |
-			IOCB_ATOMIC | IOCB_DONTCACHE;
-
-	if (iocb->ki_flags & IOCB_DIRECT && !(file->f_mode & FMODE_CAN_ODIRECT))
-		return -EINVAL;
-	init_sync_kiocb(own, file);
-	own->ki_pos = iocb->ki_pos;
-	/* RWF_NOAPPEND has taken it away. */
-	if (!(flags & IOCB_APPEND))
-		own->ki_flags &= ~IOCB_APPEND;
-	return kiocb_set_rw_flags(own, (__force rwf_t)(flags & handed_on), rw);
+	iocb->ki_filp = file;
+	iocb->ki_flags = flags | (file->f_iocb_flags & (IOCB_DSYNC | IOCB_SYNC));
 }
 
-ssize_t vfs_shim_backing_read_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-				   struct backing_file_ctx *ctx)
+static void take_back(struct kiocb *iocb, struct file *file, int flags)
 {
-	int flags = iocb->ki_flags;
-	struct kiocb own;
-	ssize_t ret = check_flags(file, flags);
+	iocb->ki_filp = file;
+	iocb->ki_flags = flags;
+}
 
-	if (ret)
-		return ret;
-	if (!is_sync_kiocb(iocb))
-		return backing_file_read_iter(file, iter, iocb, flags, ctx);
-	ret = init_own(&own, file, iocb, flags, READ);
-	if (ret)
-		return ret;
-	scoped_with_creds(ctx->cred)
-		ret = vfs_iocb_iter_read(file, &own, iter);
-	iocb->ki_pos = own.ki_pos;
-	ctx->accessed(iocb->ki_filp);
+ssize_t vfs_shim_read_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			   const struct cred *cred)
+{
+	struct file *user = iocb->ki_filp;
+	int flags = iocb->ki_flags;
+	ssize_t ret;
+
+	lend(iocb, file, flags);
+	scoped_with_creds(cred)
+		ret = vfs_iocb_iter_read(file, iocb, iter);
+	take_back(iocb, user, flags);
 	return ret;
 }
 
-ssize_t vfs_shim_backing_write_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-				    int flags, struct backing_file_ctx *ctx)
+ssize_t vfs_shim_write_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			    int flags, const struct cred *cred)
 {
-	struct kiocb own;
-	ssize_t ret = check_flags(file, flags);
+	struct file *user = iocb->ki_filp;
+	int user_flags = iocb->ki_flags;
+	ssize_t ret;
 
-	if (ret)
-		return ret;
-	if (!is_sync_kiocb(iocb))
-		return backing_file_write_iter(file, iter, iocb, flags, ctx);
+	/* RWF_NOAPPEND */
 	if (file->f_flags & O_APPEND && !(flags & IOCB_APPEND) && IS_APPEND(file_inode(file)))
 		return -EPERM;
-	ret = file_remove_privs(iocb->ki_filp);
-	if (ret)
-		return ret;
-	ret = init_own(&own, file, iocb, flags, WRITE);
-	if (ret)
-		return ret;
-	scoped_with_creds(ctx->cred)
-		ret = vfs_iocb_iter_write(file, &own, iter);
-	iocb->ki_pos = own.ki_pos;
-	ctx->end_write(iocb, ret);
+	lend(iocb, file, flags);
+	scoped_with_creds(cred)
+		ret = vfs_iocb_iter_write(file, iocb, iter);
+	take_back(iocb, user, user_flags);
 	return ret;
 }

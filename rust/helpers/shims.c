@@ -144,8 +144,7 @@ void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *
 	spin_unlock(&to->i_lock);
 }
 
-/* As far as a write to @from has changed it. */
-void vfs_shim_copy_written(struct inode *to, struct inode *from)
+static noinline void copy_written_locked(struct inode *to, const struct inode *from)
 {
 	spin_lock(&to->i_lock);
 	to->i_mode = from->i_mode;
@@ -153,6 +152,21 @@ void vfs_shim_copy_written(struct inode *to, struct inode *from)
 	inode_set_ctime_to_ts(to, inode_get_ctime(from));
 	i_size_write(to, i_size_read(from));
 	spin_unlock(&to->i_lock);
+}
+
+/*
+ * As far as a write to @from has changed it.  Most writes change nothing of it: sizes grow at
+ * the end of a file, and times pass in ticks.  Whoever else is storing something here read it
+ * from @from under the lock, so that it is no older than what is compared.
+ */
+void vfs_shim_copy_written(struct inode *to, const struct inode *from)
+{
+	if (i_size_read(to) != i_size_read(from) || to->i_mode != from->i_mode ||
+	    inode_get_mtime_nsec(to) != inode_get_mtime_nsec(from) ||
+	    inode_get_ctime_nsec(to) != inode_get_ctime_nsec(from) ||
+	    inode_get_mtime_sec(to) != inode_get_mtime_sec(from) ||
+	    inode_get_ctime_sec(to) != inode_get_ctime_sec(from))
+		copy_written_locked(to, from);
 }
 
 void vfs_shim_copy_times(struct inode *to, struct inode *from)
@@ -332,11 +346,6 @@ void vfs_shim_init_sync_kiocb(struct kiocb *kiocb, struct file *file, loff_t pos
 {
 	init_sync_kiocb(kiocb, file);
 	kiocb->ki_pos = pos;
-}
-
-bool vfs_shim_iov_iter_is_empty(const struct iov_iter *iter)
-{
-	return !iov_iter_count(iter);
 }
 
 /* Changes the flags in @mask, as fcntl(F_SETFL) does after its checks. */

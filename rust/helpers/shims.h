@@ -42,7 +42,7 @@ void vfs_shim_inode_lock_shared(struct inode *inode);
 bool vfs_shim_inode_trylock_shared(struct inode *inode);
 void vfs_shim_inode_unlock_shared(struct inode *inode);
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap);
-void vfs_shim_copy_written(struct inode *to, struct inode *from);
+void vfs_shim_copy_written(struct inode *to, const struct inode *from);
 void vfs_shim_copy_times(struct inode *to, struct inode *from);
 loff_t vfs_shim_i_size_read(struct inode *inode);
 void vfs_shim_no_acl_cache(struct inode *inode);
@@ -77,10 +77,11 @@ bool vfs_shim_ext4_is_ordered(struct super_block *sb);
 bool vfs_shim_is_open_for_write(const struct inode *inode);
 bool vfs_shim_inode_is_dirty(const struct inode *inode);
 bool vfs_shim_switch_mappings(void);
-ssize_t vfs_shim_backing_read_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-				   struct backing_file_ctx *ctx);
-ssize_t vfs_shim_backing_write_iter(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-				    int flags, struct backing_file_ctx *ctx);
+int vfs_shim_check_request(const struct file *file, int flags);
+ssize_t vfs_shim_read_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			   const struct cred *cred);
+ssize_t vfs_shim_write_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			    int flags, const struct cred *cred);
 bool vfs_shim_param_redirect_dir(void);
 bool vfs_shim_param_redirect_always_follow(void);
 bool vfs_shim_param_index(void);
@@ -109,7 +110,6 @@ void vfs_shim_posix_acl_release(struct posix_acl *acl);
 int vfs_shim_map_acl(struct posix_acl *acl, struct mnt_idmap *idmap, struct inode *inode);
 
 void vfs_shim_init_sync_kiocb(struct kiocb *kiocb, struct file *file, loff_t pos);
-bool vfs_shim_iov_iter_is_empty(const struct iov_iter *iter);
 void vfs_shim_file_set_flags(struct file *file, unsigned int mask, unsigned int flags);
 bool vfs_shim_signal_pending_killable(void);
 bool vfs_shim_can_decode_fh(struct super_block *sb);
@@ -143,6 +143,9 @@ static const unsigned int vfs_const_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int vfs_const_IOCB_NOWAIT = IOCB_NOWAIT;
 static const unsigned int vfs_const_IOCB_DSYNC = IOCB_DSYNC;
 static const unsigned int vfs_const_IOCB_SYNC = IOCB_SYNC;
+static const unsigned int vfs_const_IOCB_DIRECT = IOCB_DIRECT;
+static const unsigned int vfs_const_IOCB_ATOMIC = IOCB_ATOMIC;
+static const unsigned int vfs_const_IOCB_DONTCACHE = IOCB_DONTCACHE;
 static const unsigned int vfs_const_FMODE_LSEEK = (__force unsigned int)FMODE_LSEEK;
 static const unsigned int vfs_const_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
 static const unsigned int vfs_const_FMODE_CAN_ATOMIC_WRITE = (__force unsigned int)FMODE_CAN_ATOMIC_WRITE;

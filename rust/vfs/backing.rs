@@ -165,10 +165,40 @@ impl BackingFile {
         }
     }
 
+    /// Whether the file can do what a request with `flags` asks for.
+    #[inline]
+    fn check_request(&self, flags: IocbFlags) -> Result {
+        if !flags.asks_for_abilities() {
+            return Ok(());
+        }
+        // SAFETY: The file is open.
+        to_result(unsafe { raw::vfs_shim_check_request(self.as_ptr(), flags.as_raw()) })
+    }
+
     /// Reads for `iocb` with the credentials `cred`: see
     /// `backing_file_read_iter()`, here with all flags of the request. Asynchronous
     /// requests may complete later.
+    #[inline]
     pub fn read_iter<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        iter: &mut Iter,
+        cred: &Credential,
+    ) -> Result<usize> {
+        self.check_request(iocb.flags())?;
+        if !iocb.is_sync() {
+            return self.read_async(iocb, iter, cred);
+        }
+        // SAFETY: All are valid. The request is not complete before the call has returned.
+        let read = unsafe {
+            raw::vfs_shim_read_lent(self.as_ptr(), iter.as_ptr(), iocb.as_ptr(), cred.as_ptr())
+        };
+        T::was_read(iocb.file());
+        count(read)
+    }
+
+    #[cold]
+    fn read_async<T: FileOperations>(
         &self,
         iocb: &mut Iocb<'_, T>,
         iter: &mut Iter,
@@ -178,13 +208,21 @@ impl BackingFile {
         // SAFETY: All are valid, and the context has both functions. It is used during the call,
         // but for these, which are static.
         count(unsafe {
-            raw::vfs_shim_backing_read_iter(self.as_ptr(), iter.as_ptr(), iocb.as_ptr(), &mut ctx)
+            raw::backing_file_read_iter(
+                self.as_ptr(),
+                iter.as_ptr(),
+                iocb.as_ptr(),
+                iocb.flags().as_raw(),
+                &mut ctx,
+            )
         })
     }
 
     /// Writes for `iocb` with the credentials `cred`: see
     /// `backing_file_write_iter()`, here with all of `flags`. The inode of the file
-    /// that it works for is locked.
+    /// that it works for is locked at least shared if the request is asynchronous. What
+    /// a write takes away is gone.
+    #[inline]
     pub fn write_iter<T: FileOperations>(
         &self,
         iocb: &mut Iocb<'_, T>,
@@ -192,10 +230,36 @@ impl BackingFile {
         flags: IocbFlags,
         cred: &Credential,
     ) -> Result<usize> {
-        let mut ctx = Self::context::<T>(cred);
+        self.check_request(flags)?;
+        if !iocb.is_sync() {
+            return self.write_async(iocb, iter, flags, cred);
+        }
         // SAFETY: As for `read_iter`.
+        let written = unsafe {
+            raw::vfs_shim_write_lent(
+                self.as_ptr(),
+                iter.as_ptr(),
+                iocb.as_ptr(),
+                flags.as_raw(),
+                cred.as_ptr(),
+            )
+        };
+        T::was_written(iocb.file());
+        count(written)
+    }
+
+    #[cold]
+    fn write_async<T: FileOperations>(
+        &self,
+        iocb: &mut Iocb<'_, T>,
+        iter: &mut Iter,
+        flags: IocbFlags,
+        cred: &Credential,
+    ) -> Result<usize> {
+        let mut ctx = Self::context::<T>(cred);
+        // SAFETY: As for `read_async`.
         count(unsafe {
-            raw::vfs_shim_backing_write_iter(
+            raw::backing_file_write_iter(
                 self.as_ptr(),
                 iter.as_ptr(),
                 iocb.as_ptr(),

@@ -45,6 +45,7 @@ pub(crate) fn offset(ret: i64) -> Result<i64> {
 }
 
 /// A count of bytes that C answered, or its error.
+#[inline]
 pub(crate) fn count(ret: isize) -> Result<usize> {
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as c_int))
 }

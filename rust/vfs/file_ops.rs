@@ -552,19 +552,31 @@ pub(crate) trait Callbacks: FileOperations {
     ///
     /// `backing_file_ctx.accessed`: `file` is an open file of `Self`.
     unsafe extern "C" fn accessed(file: *mut raw::file) {
-        if Self::HAS_BACKING_ACCESSED {
-            // SAFETY: By the safety requirements.
-            Self::backing_accessed(unsafe { FileOf::from_raw(file) });
-        }
+        // SAFETY: By the safety requirements.
+        Self::was_read(unsafe { FileOf::from_raw(file) });
     }
 
     /// # Safety
     ///
     /// `backing_file_ctx.end_write`: `iocb` is a request for a file of `Self`.
     unsafe extern "C" fn end_write(iocb: *mut raw::kiocb, _ret: isize) {
+        // SAFETY: By the safety requirements.
+        Self::was_written(unsafe { FileOf::from_raw((*iocb).ki_filp) });
+    }
+
+    /// The backing file of `file` was read.
+    #[inline]
+    fn was_read(file: &FileOf<Self>) {
+        if Self::HAS_BACKING_ACCESSED {
+            Self::backing_accessed(file);
+        }
+    }
+
+    /// The backing file of `file` was written.
+    #[inline]
+    fn was_written(file: &FileOf<Self>) {
         if Self::HAS_BACKING_WRITTEN {
-            // SAFETY: By the safety requirements.
-            Self::backing_written(unsafe { FileOf::from_raw((*iocb).ki_filp) });
+            Self::backing_written(file);
         }
     }
 }

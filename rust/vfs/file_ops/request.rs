@@ -61,6 +61,12 @@ impl<'a, T: FileOperations> Iocb<'a, T> {
         // SAFETY: The request is valid.
         IocbFlags(unsafe { (*self.raw.as_ptr()).ki_flags })
     }
+
+    /// Whether whoever made the request waits for it, see `is_sync_kiocb()`.
+    pub fn is_sync(&self) -> bool {
+        // SAFETY: The request is valid.
+        unsafe { (*self.raw.as_ptr()).ki_complete.is_none() }
+    }
 }
 
 /// Flags of a request, `IOCB_*`.
@@ -83,6 +89,16 @@ impl IocbFlags {
         self.0 & raw::vfs_const_IOCB_DSYNC as c_int != 0
     }
 
+    /// Whether the request asks for what not every file can do.
+    #[inline]
+    pub(crate) fn asks_for_abilities(self) -> bool {
+        let flags = raw::vfs_const_IOCB_NOWAIT
+            | raw::vfs_const_IOCB_DIRECT
+            | raw::vfs_const_IOCB_ATOMIC
+            | raw::vfs_const_IOCB_DONTCACHE;
+        self.0 & flags as c_int != 0
+    }
+
     /// Whether the request must not sleep.
     pub fn nowait(self) -> bool {
         self.0 & raw::vfs_const_IOCB_NOWAIT as c_int != 0
@@ -100,8 +116,9 @@ impl Iter {
 
     /// Whether there is nothing to transfer.
     pub fn is_empty(&self) -> bool {
-        // SAFETY: The iterator is valid.
-        unsafe { raw::vfs_shim_iov_iter_is_empty(self.0.get()) }
+        // SAFETY: The iterator is valid, and every type of it has a count.
+        let memory = unsafe { (*self.0.get()).__bindgen_anon_1.__bindgen_anon_1.as_ref() };
+        memory.count == 0
     }
 }
 

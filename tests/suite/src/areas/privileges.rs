@@ -13,14 +13,15 @@ use crate::support::dir::Dir;
 use crate::support::image::CAPABILITY;
 use crate::support::mapping::Map;
 use crate::support::must::must;
-use crate::support::process::{become_user, in_child, OTHER_USER, USER};
+use crate::support::process::{become_user, in_child, Child, OTHER_USER, USER};
 
 tests! {
     EVERYWHERE:
         by_writing,
         by_sizing,
         by_allocating,
-        by_copying;
+        by_copying,
+        while_it_is_written;
     TWICE:
         by_attributes,
         by_a_mapping,
@@ -278,4 +279,57 @@ fn by_names(bed: &Bed) {
             }),
         ],
     );
+}
+
+/// A set-id bit that comes while users write does not outlive what is written after: data
+/// that was not there when it came. Writers wait for each other, so that some have begun and
+/// not written when the bit comes.
+fn while_it_is_written(bed: &Bed) {
+    const ROUNDS: u8 = 40;
+    const WRITERS: u64 = 4;
+    const SIZE: u64 = 256 << 10;
+
+    bed.lower.chmod("", 0o777);
+    bed.lower.file_mode("low", [0; 8], 0o666);
+    let m = bed.mount();
+    let file = m.open_rw("low");
+    must("size", file.set_len(WRITERS * SIZE));
+    // What is at the end of each writer's part.
+    let written = || {
+        (1..=WRITERS)
+            .map(|writer| {
+                let mut byte = [0];
+                must("read", file.read_exact_at(&mut byte, writer * SIZE - 1));
+                byte[0]
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut overtaken = 0;
+    for round in 1..=ROUNDS {
+        m.chmod("low", 0o666);
+        // As the first writer finds it: nothing is to be taken away.
+        must("write", file.write_all_at(b"0", 0));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let m = &m;
+                Child::spawn(move || {
+                    become_user(USER, USER);
+                    let data = vec![round; SIZE as usize];
+                    let file = m.open_rw("low");
+                    must("write", file.write_all_at(&data, writer * SIZE));
+                })
+            })
+            .collect();
+        while written().iter().all(|&byte| byte != round) {
+            std::thread::yield_now();
+        }
+        m.chmod("low", 0o4666);
+        let before = written();
+        writers.into_iter().for_each(Child::join);
+        if before != written() {
+            overtaken += 1;
+            assert_eq!(m.mode("low"), 0o666, "in round {round}");
+        }
+    }
+    assert!(overtaken > 0, "nobody wrote after the bit had come");
 }
