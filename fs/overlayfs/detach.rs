@@ -37,6 +37,7 @@ use crate::{
     layers::Upper,
     listing::Listing,
     lookup::{has_xattr_whiteouts, is_whiteout},
+    name_list::NameList,
     workdir,
     xattr,
     Overlay, //
@@ -306,7 +307,7 @@ fn check_redirects(path: PathRef<'_>, dir: LockedDir<'_, Overlay>) -> Result {
         let is_dir = d_type == FileType::Directory.as_dirent();
         is_file || is_dir || is_unknown_type(d_type)
     };
-    for name in &workdir::names_of_type(path, may_be)? {
+    for name in NameList::read_of_type(path, may_be)?.iter() {
         let child = dir.lookup(Name::new(name)?).map_err(|_| EXDEV)?;
         let Some(inode) = child.inode_of() else {
             continue;
@@ -334,7 +335,7 @@ fn remove_whiteouts(upper: &Upper, dir: PathRef<'_>, by_xattr: bool) -> Result {
         let is_device = d_type == FileType::CharDevice.as_dirent();
         is_device || is_unknown_type(d_type) || by_xattr && is_file
     };
-    for name in &workdir::names_of_type(dir, may_be)? {
+    for name in NameList::read_of_type(dir, may_be)?.iter() {
         let dentry = dir.lookup(Name::new(name)?)?;
         if is_whiteout(upper.namespace, upper.path(&dentry)?)? {
             workdir::remove(dir, &dentry)?;

@@ -16,6 +16,7 @@ use crate::{
     index::upper_of,
     layers::Upper,
     lookup::is_whiteout_device,
+    name_list::NameList,
     nlink,
     origin::{self, is_same_type},
     params::show,
@@ -126,7 +127,7 @@ enum Verdict {
 }
 
 fn clean(sb: &Super, upper: &Upper, index: PathRef<'_>) -> Result {
-    for name in &workdir::names_in(index)? {
+    for name in NameList::read(index)?.iter() {
         let entry = match index.lookup_positive(Name::new(name)?) {
             Err(err) if err == ENOENT => continue,
             entry => entry?,

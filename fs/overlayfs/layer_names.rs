@@ -66,7 +66,7 @@ struct LayerNames {
 /// A name of an object.
 #[derive(Clone, Copy, Default)]
 struct Item {
-    /// The beginning of its hash.
+    /// Its hash.
     hash: u32,
     /// The place of the object among the directory's lower ones.
     place: u32,
@@ -204,7 +204,7 @@ impl LayerNames {
             starts: KVVec::new(),
             items: KVVec::new(),
         };
-        let mut found: KVVec<(u64, u32)> = KVVec::new();
+        let mut found: KVVec<(u32, u32)> = KVVec::new();
         for (place, lower) in dir.merged().iter().enumerate() {
             if !lower.dentry.tells_all_names() {
                 return Ok(None);
@@ -234,7 +234,7 @@ impl LayerNames {
     }
 
     /// Puts the names where they are found by their hashes.
-    fn sort(&mut self, found: &[(u64, u32)]) -> Result {
+    fn sort(&mut self, found: &[(u32, u32)]) -> Result {
         let ends = found.len().checked_next_power_of_two().ok_or(EOVERFLOW)?;
         self.starts.resize(ends + 1, 0, GFP_KERNEL_ACCOUNT)?;
         self.items
@@ -253,16 +253,13 @@ impl LayerNames {
             let start = self.starts.get_mut(Self::end_of(hash, ends)).ok_or(EIO)?;
             *start -= 1;
             let item = self.items.get_mut(*start as usize).ok_or(EIO)?;
-            *item = Item {
-                hash: (hash >> 32) as u32,
-                place,
-            };
+            *item = Item { hash, place };
         }
         Ok(())
     }
 
     /// The end of a hash, of which there are so many: a power of two.
-    fn end_of(hash: u64, ends: usize) -> usize {
+    fn end_of(hash: u32, ends: usize) -> usize {
         hash as usize & ends.wrapping_sub(1)
     }
 
@@ -276,7 +273,7 @@ impl LayerNames {
         };
         Having {
             items: items.unwrap_or_default().iter(),
-            hash: (hash >> 32) as u32,
+            hash,
         }
         .peekable()
     }

@@ -100,7 +100,7 @@ impl Listing {
             let layer = u32::try_from(index).map_err(|_| EINVAL)?;
             listing.read_layer(source, layer)?;
         }
-        listing.merge(dir.super_block(), &sources)?;
+        listing.merge(dir.super_block(), &mut sources)?;
         Ok(listing)
     }
 
@@ -132,7 +132,7 @@ impl Listing {
 
     /// Leaves of each name the entry of the highest layer, which comes first, and
     /// none if that is a whiteout.
-    fn merge(&mut self, overlay: &SuperBlock, sources: &[Source<'_>]) -> Result {
+    fn merge(&mut self, overlay: &SuperBlock, sources: &mut [Source<'_>]) -> Result {
         let Self { entries, names, .. } = self;
         let folded = if overlay.has_encoding() && sources.len() > 1 {
             let names = entries.iter().map(|entry| name_in(names, entry));
@@ -147,22 +147,23 @@ impl Listing {
                 .get(index)
                 .map_or(&[][..], |entry| name_in(names, entry)),
         };
-        if let [source] = sources {
+        if let [source] = &*sources {
             // It is as it is to be, unless half of it would be kept empty.
             let is_filled = entries.capacity() / 2 <= entries.len();
             if is_filled && !entries.iter().any(|entry| source.may_be_whiteout(entry)) {
                 return Ok(());
             }
         }
-        let mut seen = Seen::new(if sources.len() > 1 { entries.len() } else { 0 })?;
+        let are_merged = sources.len() > 1;
+        let mut seen = Seen::new(if are_merged { entries.len() } else { 0 })?;
         let mut kept: KVVec<Entry> = KVVec::with_capacity(entries.len(), GFP_KERNEL_ACCOUNT)?;
         for (index, entry) in entries.iter().enumerate() {
-            if sources.len() > 1 && !seen.insert(index, key(index), key)? {
+            if are_merged && !seen.insert(index, key(index), key)? {
                 continue;
             }
             let name = name_in(names, entry);
-            let source = sources.get(entry.layer as usize).ok_or(EIO)?;
-            if source.may_be_whiteout(entry) && source.is_whiteout(name)? {
+            let source = sources.get_mut(entry.layer as usize).ok_or(EIO)?;
+            if source.may_be_whiteout(entry) && source.is_whiteout(entry, name)? {
                 continue;
             }
             kept.push(entry.clone(), GFP_KERNEL_ACCOUNT)?;
@@ -274,6 +275,8 @@ struct Source<'a> {
     fsid: Fsid,
     in_upper: bool,
     xattr_whiteouts: bool,
+    /// The number of the inode of a whiteout that was found.
+    whiteout: Option<u64>,
 }
 
 impl<'a> Source<'a> {
@@ -284,6 +287,7 @@ impl<'a> Source<'a> {
             fsid,
             in_upper,
             xattr_whiteouts: has_xattr_whiteouts(namespace, path)?,
+            whiteout: None,
         })
     }
 
@@ -294,12 +298,24 @@ impl<'a> Source<'a> {
         is_device || is_unknown_type(entry.d_type) || self.xattr_whiteouts && is_file
     }
 
-    fn is_whiteout(&self, name: &[u8]) -> Result<bool> {
-        match self.path.lookup_positive_killable(Name::new(name)?) {
-            Ok(dentry) => is_whiteout(self.namespace, PathRef::new(self.path.mount(), &dentry)?),
-            Err(err) if err == EINTR => Err(err),
-            // Gone, or not to be had: it is shown, and a lookup will tell.
-            Err(_) => Ok(false),
+    /// Whiteouts are mostly links of one device, of which one is looked at.
+    fn is_whiteout(&mut self, entry: &Entry, name: &[u8]) -> Result<bool> {
+        let is_device = entry.d_type == FileType::CharDevice.as_dirent();
+        if is_device && self.whiteout == Some(entry.ino) {
+            return Ok(true);
         }
+        let dentry = match self.path.lookup_positive_killable(Name::new(name)?) {
+            Ok(dentry) => dentry,
+            Err(err) if err == EINTR => return Err(err),
+            // Gone, or not to be had: it is shown, and a lookup will tell.
+            Err(_) => return Ok(false),
+        };
+        let path = PathRef::new(self.path.mount(), &dentry)?;
+        let is_whiteout = is_whiteout(self.namespace, path)?;
+        // Not every filesystem has the numbers of inodes in its directories.
+        if is_whiteout && is_device && path.inode()?.ino() == entry.ino {
+            self.whiteout = Some(entry.ino);
+        }
+        Ok(is_whiteout)
     }
 }

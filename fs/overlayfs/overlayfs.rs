@@ -76,6 +76,7 @@ mod mapping;
 mod metacopy;
 mod mount;
 mod mounter;
+mod name_list;
 mod nlink;
 mod observe;
 mod origin;

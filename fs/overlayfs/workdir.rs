@@ -11,6 +11,7 @@ use crate::{
         xattr::Attribute, //
     },
     layers::{Features, Upper},
+    name_list::NameList,
     params::show,
     remote,
     xattr, //
@@ -27,7 +28,7 @@ use vfs::{
     attr::{FileType, SetAttr},
     context::{FsContext, Refused},
     dentry::{Dentry, Name},
-    file::{killed, OpenFile},
+    file::killed,
     fileattr::FileAttr,
     mount::PathRef,
     namei::{Creating, Removing, Renaming}, //
@@ -112,7 +113,7 @@ fn empty_old(base: PathRef<'_>, old: &Dentry) -> Result<bool> {
     if !is_as_made(base, work)? {
         return Ok(false);
     }
-    for name in &names_in(work)? {
+    for name in NameList::read(work)?.iter() {
         let left = work.lookup_positive(Name::new(name)?)?;
         remove_tree(work, &left)?;
     }
@@ -226,43 +227,13 @@ fn has_incompatible_feature(base: PathRef<'_>, work: &Dentry) -> Result<bool> {
         Err(err) if err == ENOENT => return Ok(false),
         Err(err) => return Err(err),
     };
-    let names = names_in(PathRef::new(work.mount(), &incompat)?)?;
+    let names = NameList::read(PathRef::new(work.mount(), &incompat)?)?;
     Ok(!names.is_empty())
-}
-
-/// The names in a directory of upper.
-pub(crate) fn names_in(dir: PathRef<'_>) -> Result<KVVec<KVec<u8>>> {
-    names_of_type(dir, |_| true)
-}
-
-/// The names in a directory of upper of which `wanted` says that their type
-/// matters: `DT_*`.
-pub(crate) fn names_of_type(
-    dir: PathRef<'_>,
-    wanted: impl Fn(u8) -> bool,
-) -> Result<KVVec<KVec<u8>>> {
-    let mut names = KVVec::new();
-    if !dir.dentry().is_dir() {
-        return Ok(names);
-    }
-    let mut file = OpenFile::open(dir, OpenFile::READ)?;
-    file.read_dir(&mut |entry| {
-        if killed() {
-            return Err(EINTR);
-        }
-        if entry.name != b"." && entry.name != b".." && wanted(entry.d_type) {
-            let mut name = KVec::new();
-            name.extend_from_slice(entry.name, GFP_KERNEL_ACCOUNT)?;
-            names.push(name, GFP_KERNEL_ACCOUNT)?;
-        }
-        Ok(())
-    })?;
-    Ok(names)
 }
 
 /// Whether a directory of upper has nothing in it, not even whiteouts.
 pub(crate) fn is_empty(dir: PathRef<'_>) -> Result<bool> {
-    Ok(names_in(dir)?.is_empty())
+    Ok(NameList::read(dir)?.is_empty())
 }
 
 /// Removes `child` of `dir` with all that is in it. The caller has write access.
@@ -274,22 +245,12 @@ pub(crate) fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
         GFP_KERNEL_ACCOUNT,
     )?;
     while let Some((parent, child, emptied)) = stack.pop() {
-        if killed() {
-            return Err(EINTR);
-        }
-        let path = PathRef::new(dir.mount(), &child)?;
         if child.is_dir() && !emptied {
-            let names = names_in(path)?;
-            if !names.is_empty() {
+            let dirs = remove_entries(PathRef::new(dir.mount(), &child)?)?;
+            if !dirs.is_empty() {
                 stack.push((parent, child.clone(), true), GFP_KERNEL_ACCOUNT)?;
-                for name in &names {
-                    match path.lookup_positive(Name::new(name)?) {
-                        Ok(inner) => {
-                            stack.push((child.clone(), inner, false), GFP_KERNEL_ACCOUNT)?
-                        }
-                        Err(err) if err == ENOENT => {}
-                        Err(err) => return Err(err),
-                    }
+                for inner in dirs {
+                    stack.push((child.clone(), inner, false), GFP_KERNEL_ACCOUNT)?;
                 }
                 continue;
             }
@@ -297,6 +258,26 @@ pub(crate) fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
         remove(PathRef::new(dir.mount(), &parent)?, &child)?;
     }
     Ok(())
+}
+
+/// Removes what is in `dir`, but for directories, and answers these.
+fn remove_entries(dir: PathRef<'_>) -> Result<KVVec<ARef<Dentry>>> {
+    let mut dirs = KVVec::new();
+    for name in NameList::read(dir)?.iter() {
+        if killed() {
+            return Err(EINTR);
+        }
+        let removing = match Removing::start(dir, Name::new(name)?) {
+            Err(err) if err == ENOENT => continue,
+            removing => removing?,
+        };
+        if removing.dentry().is_dir() {
+            dirs.push(removing.keep(), GFP_KERNEL_ACCOUNT)?;
+        } else {
+            removing.remove()?;
+        }
+    }
+    Ok(dirs)
 }
 
 /// Removes `child` of `dir`, an empty directory or anything else. The caller has

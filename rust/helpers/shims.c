@@ -466,11 +466,11 @@ int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 	return security_dentry_create_files_as(dentry, mode, name, old, new);
 }
 
-u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key)
+u32 vfs_shim_hsiphash(const void *data, size_t len, const unsigned long *key)
 {
-	siphash_key_t k = { .key = { key[0], key[1] } };
+	hsiphash_key_t k = { .key = { key[0], key[1] } };
 
-	return siphash(data, len, &k);
+	return hsiphash(data, len, &k);
 }
 
 void vfs_shim_init_delayed_work(struct delayed_work *work, work_func_t func)

@@ -68,7 +68,7 @@ int vfs_shim_security_file_ioctl(struct file *file, unsigned int cmd, unsigned l
 int vfs_shim_security_dentry_create_files_as(struct dentry *dentry, int mode,
 					     const struct qstr *name, const struct cred *old,
 					     struct cred *new);
-u64 vfs_shim_siphash(const void *data, size_t len, const u64 *key);
+u32 vfs_shim_hsiphash(const void *data, size_t len, const unsigned long *key);
 bool vfs_shim_may_print(void);
 int vfs_shim_sync_metadata(struct super_block *sb);
 bool vfs_shim_is_as_own(struct mnt_idmap *idmap, const struct inode *inode);

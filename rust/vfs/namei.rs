@@ -346,6 +346,11 @@ impl<'a> Removing<'a> {
         unsafe { Dentry::from_raw(self.dentry) }
     }
 
+    /// Unlocks and returns the dentry.
+    pub fn keep(self) -> ARef<Dentry> {
+        ARef::from(self.dentry())
+    }
+
     /// Removes the object: a directory, which has to be empty, or anything else.
     pub fn remove(self) -> Result {
         let dir = self.parent.inode()?;

@@ -14,7 +14,7 @@ use crate::support::listing;
 use crate::support::must::{must, refused};
 
 tests! {
-    EVERYWHERE: by_attribute, devices_that_are_none;
+    EVERYWHERE: by_attribute, devices_that_are_none, beside_links_of_devices;
     TWICE:
         by_attribute_in_the_root,
         by_attribute_without_a_mark,
@@ -104,6 +104,36 @@ fn devices_that_are_none(bed: &Bed) {
             assert_eq!(entry.map(|entry| entry.kind), Some(kind), "{name}");
         }
     }
+}
+
+/// Whiteouts share inodes, or not, and other devices do, too: what one link is, another is.
+fn beside_links_of_devices(bed: &Bed) {
+    const GONE: [&str; 6] = ["a", "b", "d", "e", "g", "h"];
+    const SHOWN: [&str; 4] = ["c", "f", "i", "j"];
+
+    let below = bed.below(1).sub("dir");
+    for name in GONE.into_iter().chain(SHOWN) {
+        below.file(name, "below");
+    }
+    for layer in [&bed.lower, &bed.upper] {
+        let dir = layer.sub("dir");
+        for (first, other) in [("a", "b"), ("d", "g"), ("h", "e")] {
+            dir.whiteout(first);
+            dir.link(first, other);
+        }
+        dir.node("c", FileType::CharacterDevice, 0o600, (1, 3));
+        dir.link("c", "i");
+        dir.node("f", FileType::CharacterDevice, 0o600, (0, 1));
+        dir.link("f", "j");
+    }
+    let m = bed.mount();
+    assert_eq!(m.names("dir"), SHOWN);
+    for name in SHOWN {
+        m.unlink(&format!("dir/{name}"));
+    }
+    assert!(m.names("dir").is_empty());
+    must("rmdir", rmdir(m.at("dir")));
+    bed.assert_work_is_empty();
 }
 
 fn by_attribute_in_the_root(bed: &Bed) {
