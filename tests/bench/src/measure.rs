@@ -55,6 +55,7 @@ fn wanted(
     let on_device = || Device::of(directory).is_ok();
     let possible = match operation.needs {
         Needs::Nothing => true,
+        Needs::Bare => kind == Kind::Bare,
         Needs::Mount => kind != Kind::Bare,
         Needs::Overlay => matches!(kind, Kind::Overlay(_)),
         Needs::Device => on_device(),

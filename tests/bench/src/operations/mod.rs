@@ -2,6 +2,7 @@
 
 //! What is measured.
 
+mod by_hand;
 mod copy_up;
 mod durability;
 mod listing;
@@ -53,6 +54,8 @@ impl Unit {
 pub enum Needs {
     /// Anything.
     Nothing,
+    /// The filesystem that has the layers.
+    Bare,
     /// Something that can be mounted again and again.
     Mount,
     /// An overlay that the kernel makes: the operation has options of it.
@@ -110,6 +113,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         names::OPERATIONS,
         copy_up::OPERATIONS,
         trees::OPERATIONS,
+        by_hand::OPERATIONS,
         mounting::OPERATIONS,
         durability::OPERATIONS,
         memory::OPERATIONS,

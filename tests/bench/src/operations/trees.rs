@@ -38,7 +38,7 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 /// A directory of directories of 100 files.
-fn plant(layer: &Path, name: &str, dirs: usize) -> Result<()> {
+pub fn plant(layer: &Path, name: &str, dirs: usize) -> Result<()> {
     for dir in 0..dirs {
         for file in 0..100 {
             put(layer, &format!("{name}/dir-{dir}/file-{file}"), 64)?;
@@ -48,7 +48,7 @@ fn plant(layer: &Path, name: &str, dirs: usize) -> Result<()> {
 }
 
 /// Calls `visit` for what is below a directory, after what is below that.
-fn walk(
+pub fn walk(
     at: BorrowedFd<'_>,
     name: &CStr,
     visit: &mut dyn FnMut(BorrowedFd<'_>, &CStr, bool) -> Result<()>,
