@@ -32,6 +32,7 @@ use vfs::{
         FileOperations,
         FlushOwner,
         Iocb,
+        IocbFlags,
         Iter,
         NewMapping,
         OpeningFile,
@@ -198,12 +199,14 @@ fn keeps_privs(inode: &InodeOf<Overlay>) -> bool {
 /// An inode that is locked while its file is written, shared or alone.
 type WriteLock<'a> = (Option<InodeSharedLock<'a>>, Option<InodeLock<'a>>);
 
-/// Locks the inode of `file`, which is to be written: `EAGAIN` if it would have to wait, with
-/// `nowait`. Set-id bits and capabilities are taken away, which is done alone; where there
+/// Locks the inode of `file`, which is to be written: `EAGAIN` if it would have to wait, and
+/// must not. Set-id bits and capabilities are taken away, which is done alone; where there
 /// are none writers go together, and who would add some waits.
 #[cold]
-fn lock_to_write(file: &FileOf<RegularFile>, nowait: bool) -> Result<WriteLock<'_>> {
-    let inode = file.inode();
+fn lock_to_write(file: &FileOf<RegularFile>, flags: IocbFlags) -> Result<WriteLock<'_>> {
+    let (inode, nowait) = (file.inode(), flags.nowait());
+    // What is refused takes nothing away.
+    backing(file)?.check_request(flags)?;
     let shared = match nowait {
         true => inode.try_lock_shared().ok_or(EAGAIN)?,
         false => inode.lock_shared(),
@@ -220,7 +223,11 @@ fn lock_to_write(file: &FileOf<RegularFile>, nowait: bool) -> Result<WriteLock<'
     Ok((None, Some(alone)))
 }
 
-/// Takes away what came while a file was written.
+/// Takes away what came while a file was written: by waiting, even if the write must not.
+///
+/// Nobody has executed the file meanwhile, since it is open to be written. A signal is no way
+/// around it; if it fails, upper having no room, say, the caller is told so, though the data
+/// is written.
 #[cold]
 fn remove_privs_after(file: &FileOf<RegularFile>) -> Result {
     let _lock = file.inode().lock();
@@ -304,16 +311,20 @@ impl FileOperations for RegularFile {
             settle(file)?;
         }
         // Upper's inode is locked by its filesystem. Here it takes a lock only to take something
-        // away: whoever adds that clears the flag first, so that it is seen after the write.
+        // away. Whoever adds that clears the flag before locking upper's inode: if that is before
+        // the write does, the lock makes it seen afterwards.
         let lock = match iocb.is_sync() && keeps_privs(inode) {
             true => None,
-            false => Some(lock_to_write(file, flags.nowait())?),
+            false => Some(lock_to_write(file, flags)?),
         };
         let written = backing(file)?.write_iter(iocb, iter, flags, cred(file));
         match lock {
             Some(lock) => drop(lock),
             None if keeps_privs(inode) => {}
-            None => remove_privs_after(file)?,
+            None => {
+                let removed = remove_privs_after(file);
+                return written.and_then(|written| removed.map(|()| written));
+            }
         }
         written
     }

@@ -298,7 +298,8 @@ impl<'a> Source<'a> {
         is_device || is_unknown_type(entry.d_type) || self.xattr_whiteouts && is_file
     }
 
-    /// Whiteouts are mostly links of one device, of which one is looked at.
+    /// Whiteouts are mostly links of one device, of which one is looked at: what is no directory
+    /// and has one number in one directory of a layer is one object.
     fn is_whiteout(&mut self, entry: &Entry, name: &[u8]) -> Result<bool> {
         let is_device = entry.d_type == FileType::CharDevice.as_dirent();
         if is_device && self.whiteout == Some(entry.ino) {

@@ -13,7 +13,7 @@
 #include <linux/uio.h>
 #include "shims.h"
 
-/* Whether @file, too, can do what the VFS has seen that the overlay's file can do. */
+/* Whether @file, too, can do what the VFS has seen that the overlay's file can do, and may. */
 int vfs_shim_check_request(const struct file *file, int flags)
 {
 	if (flags & IOCB_DIRECT && !(file->f_mode & FMODE_CAN_ODIRECT))
@@ -25,6 +25,9 @@ int vfs_shim_check_request(const struct file *file, int flags)
 		return -EOPNOTSUPP;
 	if (flags & IOCB_ATOMIC && !(file->f_mode & FMODE_CAN_ATOMIC_WRITE))
 		return -EOPNOTSUPP;
+	/* RWF_NOAPPEND */
+	if (file->f_flags & O_APPEND && !(flags & IOCB_APPEND) && IS_APPEND(file_inode(file)))
+		return -EPERM;
 	return 0;
 }
 
@@ -68,9 +71,6 @@ ssize_t vfs_shim_write_lent(struct file *file, struct iov_iter *iter, struct kio
 	int user_flags = iocb->ki_flags;
 	ssize_t ret;
 
-	/* RWF_NOAPPEND */
-	if (file->f_flags & O_APPEND && !(flags & IOCB_APPEND) && IS_APPEND(file_inode(file)))
-		return -EPERM;
 	lend(iocb, file, flags);
 	scoped_with_creds(cred)
 		ret = vfs_iocb_iter_write(file, iocb, iter);

@@ -131,49 +131,78 @@ void vfs_shim_inode_unlock_shared(struct inode *inode)
 }
 
 /* Owner, mode, times and size of @from, as seen through a mount with @idmap. */
+static bool same_times(const struct inode *a, const struct inode *b)
+{
+	return inode_get_mtime_nsec(a) == inode_get_mtime_nsec(b) &&
+	       inode_get_ctime_nsec(a) == inode_get_ctime_nsec(b) &&
+	       inode_get_mtime_sec(a) == inode_get_mtime_sec(b) &&
+	       inode_get_ctime_sec(a) == inode_get_ctime_sec(b);
+}
+
+/* In what a write changes. */
+static bool same_written(const struct inode *a, const struct inode *b)
+{
+	return i_size_read(a) == i_size_read(b) && READ_ONCE(a->i_mode) == READ_ONCE(b->i_mode) &&
+	       same_times(a, b);
+}
+
+/*
+ * Copies what a write changes; the caller holds i_lock of @to.  A writer that finds the two
+ * alike does not take the lock: either it sees what is stored here, or its own change of
+ * @from is seen here after that.
+ */
+static void copy_written(struct inode *to, const struct inode *from)
+{
+	do {
+		WRITE_ONCE(to->i_mode, READ_ONCE(from->i_mode));
+		inode_set_mtime_to_ts(to, inode_get_mtime(from));
+		inode_set_ctime_to_ts(to, inode_get_ctime(from));
+		i_size_write(to, i_size_read(from));
+		/* Pairs with that in vfs_shim_copy_written(). */
+		smp_mb();
+	} while (!same_written(to, from));
+}
+
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap)
 {
 	spin_lock(&to->i_lock);
 	to->i_uid = vfsuid_into_kuid(i_uid_into_vfsuid(idmap, from));
 	to->i_gid = vfsgid_into_kgid(i_gid_into_vfsgid(idmap, from));
-	to->i_mode = from->i_mode;
 	inode_set_atime_to_ts(to, inode_get_atime(from));
-	inode_set_mtime_to_ts(to, inode_get_mtime(from));
-	inode_set_ctime_to_ts(to, inode_get_ctime(from));
-	i_size_write(to, i_size_read(from));
+	copy_written(to, from);
 	spin_unlock(&to->i_lock);
 }
 
 static noinline void copy_written_locked(struct inode *to, const struct inode *from)
 {
 	spin_lock(&to->i_lock);
-	to->i_mode = from->i_mode;
-	inode_set_mtime_to_ts(to, inode_get_mtime(from));
-	inode_set_ctime_to_ts(to, inode_get_ctime(from));
-	i_size_write(to, i_size_read(from));
+	copy_written(to, from);
 	spin_unlock(&to->i_lock);
 }
 
 /*
- * As far as a write to @from has changed it.  Most writes change nothing of it: sizes grow at
- * the end of a file, and times pass in ticks.  Whoever else is storing something here read it
- * from @from under the lock, so that it is no older than what is compared.
+ * Most writes change nothing that is not so here already: sizes grow at the end of a file, and
+ * times pass in ticks.
  */
 void vfs_shim_copy_written(struct inode *to, const struct inode *from)
 {
-	if (i_size_read(to) != i_size_read(from) || to->i_mode != from->i_mode ||
-	    inode_get_mtime_nsec(to) != inode_get_mtime_nsec(from) ||
-	    inode_get_ctime_nsec(to) != inode_get_ctime_nsec(from) ||
-	    inode_get_mtime_sec(to) != inode_get_mtime_sec(from) ||
-	    inode_get_ctime_sec(to) != inode_get_ctime_sec(from))
+	/* Pairs with that in copy_written(): the write comes before what is read here. */
+	smp_mb();
+	if (!same_written(to, from))
 		copy_written_locked(to, from);
 }
 
-void vfs_shim_copy_times(struct inode *to, struct inode *from)
+void vfs_shim_copy_times(struct inode *to, const struct inode *from)
 {
+	struct timespec64 atime = inode_get_atime(from), to_atime = inode_get_atime(to);
+
+	if (same_times(to, from) && timespec64_equal(&to_atime, &atime))
+		return;
+	spin_lock(&to->i_lock);
 	inode_set_mtime_to_ts(to, inode_get_mtime(from));
 	inode_set_ctime_to_ts(to, inode_get_ctime(from));
 	inode_set_atime_to_ts(to, inode_get_atime(from));
+	spin_unlock(&to->i_lock);
 }
 
 loff_t vfs_shim_i_size_read(struct inode *inode)

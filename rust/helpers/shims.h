@@ -43,7 +43,7 @@ bool vfs_shim_inode_trylock_shared(struct inode *inode);
 void vfs_shim_inode_unlock_shared(struct inode *inode);
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap);
 void vfs_shim_copy_written(struct inode *to, const struct inode *from);
-void vfs_shim_copy_times(struct inode *to, struct inode *from);
+void vfs_shim_copy_times(struct inode *to, const struct inode *from);
 loff_t vfs_shim_i_size_read(struct inode *inode);
 void vfs_shim_no_acl_cache(struct inode *inode);
 void vfs_shim_i_lock(struct inode *inode);

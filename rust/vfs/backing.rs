@@ -165,10 +165,11 @@ impl BackingFile {
         }
     }
 
-    /// Whether the file can do what a request with `flags` asks for.
+    /// Whether the file can do what a request with `flags` asks for, and may: `EOPNOTSUPP`,
+    /// `EINVAL` or `EPERM`.
     #[inline]
-    fn check_request(&self, flags: IocbFlags) -> Result {
-        if !flags.asks_for_abilities() {
+    pub fn check_request(&self, flags: IocbFlags) -> Result {
+        if !flags.asks_for_abilities() && self.flags() & raw::O_APPEND == 0 {
             return Ok(());
         }
         // SAFETY: The file is open.
@@ -189,7 +190,8 @@ impl BackingFile {
         if !iocb.is_sync() {
             return self.read_async(iocb, iter, cred);
         }
-        // SAFETY: All are valid. The request is not complete before the call has returned.
+        // SAFETY: All are valid. The request is not complete before the call has returned, until
+        // when it is one for the layer's file: nobody else sees it meanwhile.
         let read = unsafe {
             raw::vfs_shim_read_lent(self.as_ptr(), iter.as_ptr(), iocb.as_ptr(), cred.as_ptr())
         };
@@ -220,8 +222,8 @@ impl BackingFile {
 
     /// Writes for `iocb` with the credentials `cred`: see
     /// `backing_file_write_iter()`, here with all of `flags`. The inode of the file
-    /// that it works for is locked at least shared if the request is asynchronous. What
-    /// a write takes away is gone.
+    /// that it works for is locked at least shared if the request is asynchronous. What a
+    /// write takes away of it is the caller's business.
     #[inline]
     pub fn write_iter<T: FileOperations>(
         &self,

@@ -6,7 +6,7 @@
 # build_fault KERNEL: builds the module of scripts/lib/fault and prints its path.
 build_fault() {
 	local out=$TOP/build/fault-$1 arch=x86_64
-	[[ $1 != uml ]] || arch=um
+	[[ $1 != uml* ]] || arch=um
 	mkdir -p "$out"
 	make -s -C "$("$TOP/scripts/kernel" "$1")" M="$TOP/scripts/lib/fault" MO="$out" \
 		ARCH="$arch" "${KMAKE_ARGS[@]}" >&2 || return 1

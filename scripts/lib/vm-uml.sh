@@ -5,12 +5,12 @@
 vm_argv() {
 	local i seccomp=on
 	# KASAN's checks, compiled into what runs in the guest's processes then, find no shadow there.
-	[[ $kernel != uml-debug ]] || seccomp=off
+	! grep -qs '^CONFIG_KASAN=y' "${vmlinux%/*}/.config" || seccomp=off
 	[[ -z $icount ]] || quit 125 "--icount needs a QEMU kernel"
 	# What the kernel itself prints goes to standard error.
 	# shellcheck disable=SC2016
 	argv=(sh -c 'exec "$@" 3<&0 4>&1 </dev/null >&2' sh "$vmlinux" "mem=$memory"
-		rootfstype=hostfs rootflags=/ seccomp=$seccomp con=null "con0=fd:3,fd:4" ssl=null
+		rootfstype=hostfs rootflags=/ "seccomp=$seccomp" con=null "con0=fd:3,fd:4" ssl=null
 		ssl0=null,fd:2 console=ttyS0 "uml_dir=$run/uml")
 	for i in "${!blocks[@]}"; do
 		if [[ ${blocks[i]} == *:ro ]]; then

@@ -5,6 +5,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{chownat, fallocate, AtFlags, FallocateFlags, Gid, OFlags, Uid, CWD};
 
@@ -285,42 +286,48 @@ fn by_names(bed: &Bed) {
 /// that was not there when it came. Writers wait for each other, so that some have begun and
 /// not written when the bit comes.
 fn while_it_is_written(bed: &Bed) {
-    const ROUNDS: u8 = 40;
-    const WRITERS: u64 = 4;
+    const WRITERS: [u64; 4] = [0, 1, 2, 3];
+    const PASSES: u8 = 3;
     const SIZE: u64 = 256 << 10;
+    /// How often the bit has to come in between, and how often it is tried.
+    const ENOUGH: usize = 20;
+    const ROUNDS: usize = 1000;
 
     bed.lower.chmod("", 0o777);
     bed.lower.file_mode("low", [0; 8], 0o666);
     let m = bed.mount();
     let file = m.open_rw("low");
-    must("size", file.set_len(WRITERS * SIZE));
+    must("size", file.set_len(WRITERS.len() as u64 * SIZE));
     // What is at the end of each writer's part.
     let written = || {
-        (1..=WRITERS)
-            .map(|writer| {
-                let mut byte = [0];
-                must("read", file.read_exact_at(&mut byte, writer * SIZE - 1));
-                byte[0]
-            })
-            .collect::<Vec<_>>()
+        WRITERS.map(|writer| {
+            let mut byte = [0];
+            must(
+                "read",
+                file.read_exact_at(&mut byte, (writer + 1) * SIZE - 1),
+            );
+            byte[0]
+        })
     };
     let mut overtaken = 0;
-    for round in 1..=ROUNDS {
+    for _ in 0..ROUNDS {
         m.chmod("low", 0o666);
         // As the first writer finds it: nothing is to be taken away.
         must("write", file.write_all_at(b"0", 0));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let m = &m;
-                Child::spawn(move || {
-                    become_user(USER, USER);
-                    let data = vec![round; SIZE as usize];
-                    let file = m.open_rw("low");
+        let old = written();
+        let writers = WRITERS.map(|writer| {
+            let (m, old) = (&m, old[writer as usize]);
+            Child::spawn(move || {
+                become_user(USER, USER);
+                let file = m.open_rw("low");
+                for pass in 1..=PASSES {
+                    let data = vec![old.wrapping_add(pass); SIZE as usize];
                     must("write", file.write_all_at(&data, writer * SIZE));
-                })
+                }
             })
-            .collect();
-        while written().iter().all(|&byte| byte != round) {
+        });
+        let begun = Instant::now();
+        while written() == old && begun.elapsed() < Duration::from_secs(10) {
             std::thread::yield_now();
         }
         m.chmod("low", 0o4666);
@@ -328,8 +335,11 @@ fn while_it_is_written(bed: &Bed) {
         writers.into_iter().for_each(Child::join);
         if before != written() {
             overtaken += 1;
-            assert_eq!(m.mode("low"), 0o666, "in round {round}");
+            assert_eq!(m.mode("low"), 0o666, "{before:?}, then {:?}", written());
+        }
+        if overtaken == ENOUGH {
+            return;
         }
     }
-    assert!(overtaken > 0, "nobody wrote after the bit had come");
+    panic!("the bit came in between {overtaken} times, not {ENOUGH}");
 }
