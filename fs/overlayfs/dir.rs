@@ -235,7 +235,7 @@ fn link(old: &DentryOf<Overlay>, dir: &InodeOf<Overlay>, child: Child<'_, Overla
     // Nobody adds another name meanwhile: the count of an indexed file is kept.
     let _settled = inode.data().copy_up.lock_killable()?;
     let Made { dentry: made, .. } = with_creds(&sb.cred, |_| {
-        if !inode.lower().is_empty() {
+        if inode.has_origin() {
             copy_up::set_impure(dir)?;
         }
         let _write = upper.mount().want_write()?;

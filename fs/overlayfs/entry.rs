@@ -211,6 +211,10 @@ pub(crate) trait OverlayInode {
     /// it has the number of the first one, and nothing else of them is shown.
     fn lower(&self) -> LowerObjects<'_>;
 
+    /// Whether it stands for an object of a lower layer, so that a copy of that in upper is the
+    /// same object: not if it is one of several links that was copied alone.
+    fn has_origin(&self) -> bool;
+
     /// The directories of lower layers that are merged into this one.
     fn merged(&self) -> LowerObjects<'_>;
 
@@ -304,6 +308,11 @@ impl OverlayInode for InodeOf<Overlay> {
             Some(object) => LowerObjects::One(object),
             None => LowerObjects::NONE,
         }
+    }
+
+    fn has_origin(&self) -> bool {
+        let first = self.lower().first().and_then(|first| first.dentry.inode());
+        first.is_some_and(|first| self.is_found_by(first))
     }
 
     fn merged(&self) -> LowerObjects<'_> {

@@ -179,11 +179,11 @@ impl<'a> Move<'a> {
         if core::ptr::eq(old_dir, new_dir) {
             return Ok(());
         }
-        if !self.old_inode.lower().is_empty() {
+        if self.old_inode.has_origin() {
             copy_up::set_impure(new_dir)?;
         }
         match self.new_inode {
-            Some(new_inode) if self.exchange && !new_inode.lower().is_empty() => {
+            Some(new_inode) if self.exchange && new_inode.has_origin() => {
                 copy_up::set_impure(old_dir)
             }
             _ => Ok(()),

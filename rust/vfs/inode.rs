@@ -593,6 +593,14 @@ impl<F: FileSystem> InodeOf<F> {
         }
     }
 
+    /// Whether this inode is the one that stands for `real`, by which it is found in the inode
+    /// cache, or was.
+    pub fn is_found_by(&self, real: &Inode) -> bool {
+        // SAFETY: The inode is valid; this corresponds to `READ_ONCE`.
+        let key = unsafe { core::ptr::addr_of!((*self.as_ptr()).i_private).read_volatile() };
+        key == real.as_ptr().cast()
+    }
+
     /// Changes the inode number of an inode in use: what was a link of another
     /// object became one of its own.
     pub fn change_ino(&self, ino: u64) {

@@ -4,7 +4,8 @@
 
 vm_argv() {
 	local i seccomp=on
-	# KASAN's checks, compiled into what runs in the guest's processes then, find no shadow there.
+	# With KASAN the first process dies at its first instruction by seccomp.  Without, faults beyond
+	# the end of a mapped file are SIGSEGV in place of SIGBUS.
 	! grep -qs '^CONFIG_KASAN=y' "${vmlinux%/*}/.config" || seccomp=off
 	[[ -z $icount ]] || quit 125 "--icount needs a QEMU kernel"
 	# What the kernel itself prints goes to standard error.

@@ -3,10 +3,11 @@
 //! What is written into the upper layer and the work directory: the on-disk
 //! format, which is shared with other implementations.
 
-use rustix::fs::FileType;
+use rustix::fs::{renameat_with, FileType, RenameFlags, CWD};
 
 use crate::harness::bed::Bed;
 use crate::support::attribute::{IMPURE, OPAQUE, ORIGIN};
+use crate::support::must::must;
 
 tests! {
     EVERYWHERE:
@@ -19,6 +20,7 @@ tests! {
         a_directory_is_pure_again_when_it_is_listed;
     TWICE:
         copied_up_directories_name_their_origin,
+        a_parent_of_a_broken_link_is_pure,
         new_objects_have_no_origin,
         a_new_directory_alone_is_not_opaque,
         a_merged_directory_is_not_opaque,
@@ -164,6 +166,37 @@ fn a_parent_of_a_copied_up_file_is_impure(bed: &Bed) {
             Some(&b"y"[..]),
             "'{name}'"
         );
+    }
+}
+
+/// What was copied as one of several links is an object of its own.
+fn a_parent_of_a_broken_link_is_pure(bed: &Bed) {
+    let dir = bed.lower.sub("dir");
+    dir.file("a", "content");
+    dir.link("a", "b");
+    dir.link("a", "c");
+    bed.lower.sub("linked");
+    bed.lower.sub("moved");
+    bed.upper.sub("exchanged").file("up", "");
+    let m = bed.mount();
+    m.link("dir/a", "linked/a");
+    m.rename("dir/b", "moved/b");
+    must(
+        "exchange",
+        renameat_with(
+            CWD,
+            m.at("dir/c"),
+            CWD,
+            m.at("exchanged/up"),
+            RenameFlags::EXCHANGE,
+        ),
+    );
+    for name in ["linked", "moved", "exchanged"] {
+        assert_eq!(bed.upper.xattr(name, IMPURE), None, "'{name}'");
+    }
+    for name in ["linked/a", "moved/b", "exchanged/up"] {
+        assert_eq!(m.read(name), b"content", "{name}");
+        assert_eq!(bed.upper.xattr(name, ORIGIN), None, "{name}");
     }
 }
 
