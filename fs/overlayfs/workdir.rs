@@ -245,6 +245,9 @@ pub(crate) fn remove_tree(dir: PathRef<'_>, child: &Dentry) -> Result {
         GFP_KERNEL_ACCOUNT,
     )?;
     while let Some((parent, child, emptied)) = stack.pop() {
+        if killed() {
+            return Err(EINTR);
+        }
         if child.is_dir() && !emptied {
             let dirs = remove_entries(PathRef::new(dir.mount(), &child)?)?;
             if !dirs.is_empty() {

@@ -38,42 +38,31 @@ int vfs_shim_check_request(const struct file *file, int flags)
  * What @file is asked for is what the overlay's file was asked for, and what the layer's
  * inode asks for itself (S_SYNC).
  */
-static void lend(struct kiocb *iocb, struct file *file, int flags)
-{
-	iocb->ki_filp = file;
-	iocb->ki_flags = flags | (file->f_iocb_flags & (IOCB_DSYNC | IOCB_SYNC));
-}
-
-static void take_back(struct kiocb *iocb, struct file *file, int flags)
-{
-	iocb->ki_filp = file;
-	iocb->ki_flags = flags;
-}
-
-ssize_t vfs_shim_read_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-			   const struct cred *cred)
-{
-	struct file *user = iocb->ki_filp;
-	int flags = iocb->ki_flags;
-	ssize_t ret;
-
-	lend(iocb, file, flags);
-	scoped_with_creds(cred)
-		ret = vfs_iocb_iter_read(file, iocb, iter);
-	take_back(iocb, user, flags);
-	return ret;
-}
-
-ssize_t vfs_shim_write_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
-			    int flags, const struct cred *cred)
+static __always_inline ssize_t lend(struct kiocb *iocb, struct file *file, int flags,
+				    struct iov_iter *iter, const struct cred *cred,
+				    ssize_t (*io)(struct file *, struct kiocb *, struct iov_iter *))
 {
 	struct file *user = iocb->ki_filp;
 	int user_flags = iocb->ki_flags;
 	ssize_t ret;
 
-	lend(iocb, file, flags);
+	iocb->ki_filp = file;
+	iocb->ki_flags = flags | (file->f_iocb_flags & (IOCB_DSYNC | IOCB_SYNC));
 	scoped_with_creds(cred)
-		ret = vfs_iocb_iter_write(file, iocb, iter);
-	take_back(iocb, user, user_flags);
+		ret = io(file, iocb, iter);
+	iocb->ki_filp = user;
+	iocb->ki_flags = user_flags;
 	return ret;
+}
+
+ssize_t vfs_shim_read_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			   const struct cred *cred)
+{
+	return lend(iocb, file, iocb->ki_flags, iter, cred, vfs_iocb_iter_read);
+}
+
+ssize_t vfs_shim_write_lent(struct file *file, struct iov_iter *iter, struct kiocb *iocb,
+			    int flags, const struct cred *cred)
+{
+	return lend(iocb, file, flags, iter, cred, vfs_iocb_iter_write);
 }

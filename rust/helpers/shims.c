@@ -130,7 +130,6 @@ void vfs_shim_inode_unlock_shared(struct inode *inode)
 	inode_unlock_shared(inode);
 }
 
-/* Owner, mode, times and size of @from, as seen through a mount with @idmap. */
 static bool same_times(const struct inode *a, const struct inode *b)
 {
 	return inode_get_mtime_nsec(a) == inode_get_mtime_nsec(b) &&
@@ -163,6 +162,7 @@ static void copy_written(struct inode *to, const struct inode *from)
 	} while (!same_written(to, from));
 }
 
+/* Owner, mode, times and size of @from, as seen through a mount with @idmap. */
 void vfs_shim_copy_attr(struct inode *to, struct inode *from, struct mnt_idmap *idmap)
 {
 	spin_lock(&to->i_lock);

@@ -30,6 +30,15 @@ pub use self::files::{BackingFiles, BorrowedFile, BorrowedFiles};
 /// The flags that `fcntl(F_SETFL)` changes and a backing file follows.
 const FOLLOWED: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT;
 
+/// `backing_file_read_iter()`, `backing_file_write_iter()`.
+type BackingIo = unsafe extern "C" fn(
+    *mut raw::file,
+    *mut raw::iov_iter,
+    *mut raw::kiocb,
+    c_int,
+    *mut raw::backing_file_ctx,
+) -> isize;
+
 /// A file of a layer that works for a file of a stacked filesystem.
 pub struct BackingFile(OpenFile);
 
@@ -188,7 +197,9 @@ impl BackingFile {
     ) -> Result<usize> {
         self.check_request(iocb.flags())?;
         if !iocb.is_sync() {
-            return self.read_async(iocb, iter, cred);
+            let flags = iocb.flags();
+            // SAFETY: It is a request to read.
+            return unsafe { self.start(raw::backing_file_read_iter, iocb, iter, flags, cred) };
         }
         // SAFETY: All are valid. The request is not complete before the call has returned, until
         // when it is one for the layer's file: nobody else sees it meanwhile.
@@ -197,27 +208,6 @@ impl BackingFile {
         };
         T::was_read(iocb.file());
         count(read)
-    }
-
-    #[cold]
-    fn read_async<T: FileOperations>(
-        &self,
-        iocb: &mut Iocb<'_, T>,
-        iter: &mut Iter,
-        cred: &Credential,
-    ) -> Result<usize> {
-        let mut ctx = Self::context::<T>(cred);
-        // SAFETY: All are valid, and the context has both functions. It is used during the call,
-        // but for these, which are static.
-        count(unsafe {
-            raw::backing_file_read_iter(
-                self.as_ptr(),
-                iter.as_ptr(),
-                iocb.as_ptr(),
-                iocb.flags().as_raw(),
-                &mut ctx,
-            )
-        })
     }
 
     /// Writes for `iocb` with the credentials `cred`: see
@@ -234,7 +224,8 @@ impl BackingFile {
     ) -> Result<usize> {
         self.check_request(flags)?;
         if !iocb.is_sync() {
-            return self.write_async(iocb, iter, flags, cred);
+            // SAFETY: It is a request to write.
+            return unsafe { self.start(raw::backing_file_write_iter, iocb, iter, flags, cred) };
         }
         // SAFETY: As for `read_iter`.
         let written = unsafe {
@@ -250,18 +241,25 @@ impl BackingFile {
         count(written)
     }
 
+    /// Has the kernel do an asynchronous request, which may complete later.
+    ///
+    /// # Safety
+    ///
+    /// `io` is `backing_file_read_iter()` or `backing_file_write_iter()`, what `iocb` asks for.
     #[cold]
-    fn write_async<T: FileOperations>(
+    unsafe fn start<T: FileOperations>(
         &self,
+        io: BackingIo,
         iocb: &mut Iocb<'_, T>,
         iter: &mut Iter,
         flags: IocbFlags,
         cred: &Credential,
     ) -> Result<usize> {
         let mut ctx = Self::context::<T>(cred);
-        // SAFETY: As for `read_async`.
+        // SAFETY: All are valid, and the context has both functions. It is used during the call,
+        // but for these, which are static.
         count(unsafe {
-            raw::backing_file_write_iter(
+            io(
                 self.as_ptr(),
                 iter.as_ptr(),
                 iocb.as_ptr(),

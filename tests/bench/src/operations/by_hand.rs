@@ -3,7 +3,10 @@
 //! Copy-up as a program would do it, on the filesystem of the layers: what no overlay can
 //! take much less than. Nothing is made durable.
 
-use super::{trees, Needs, Operation};
+use super::{
+    trees::{self, DIRS},
+    Needs, Operation,
+};
 use crate::{bed::Bed, files::put, samples::Samples, Result};
 use rustix::fs::{
     copy_file_range, fchown, fsetxattr, fstat, futimens, linkat, openat, AtFlags, Mode, OFlags,
@@ -37,9 +40,6 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 const KIB: usize = 1024;
-
-/// Directories of a tree.
-const DIRS: usize = 10;
 
 /// As long as one is on ext4.
 const ORIGIN: [u8; 29] = [0; 29];

@@ -37,6 +37,9 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::new("untar", "tar -x of a part of the kernel's sources", untar),
 ];
 
+/// Directories of a tree that is changed.
+pub const DIRS: usize = 10;
+
 /// A directory of directories of 100 files.
 pub fn plant(layer: &Path, name: &str, dirs: usize) -> Result<()> {
     for dir in 0..dirs {
@@ -124,7 +127,7 @@ fn walk_hot(bed: &Bed, samples: &mut Samples) -> Result<()> {
 fn on_trees(bed: &Bed, samples: &mut Samples, operate: fn(&CStr) -> Result<()>) -> Result<()> {
     let rounds = samples.rounds(3);
     for i in rounds.clone() {
-        plant(&bed.lower(0), &format!("tree-{i}"), 10)?;
+        plant(&bed.lower(0), &format!("tree-{i}"), DIRS)?;
     }
     bed.enter(&[])?;
     for i in rounds {
